@@ -1,0 +1,174 @@
+"""What a report says: frozen values, made once by `reporter.report.build` and read by every publisher and table.
+
+Ratios are floats in 0–1 (a remaining budget may be negative); what is undefined is None.  Counts are exact integers,
+money integer nano-dollars, lengths seconds, moments integer nanoseconds UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SLOWindow:
+    """One window of one SLO."""
+
+    good: int
+    bad: int
+    sli_ratio: float | None
+    burn_rate: float | None
+
+    @property
+    def total(self) -> int:
+        return self.good + self.bad
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertState:
+    """One alert pair: it fires when the burn rate of both windows is above `factor`."""
+
+    severity: str  # "page" or "ticket"
+    long: str
+    short: str
+    factor: float
+    firing: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SLOStatus:
+    """One SLO at one moment."""
+
+    slo: str
+    service: str
+    objective_ratio: float
+    period: str
+    method: str
+    state: str  # "ok", "burning", "exhausted" or "no_data"
+    windows: Mapping[str, SLOWindow]  # "5m" → …
+    consumed_ratio: float | None
+    remaining_ratio: float | None
+    alerts: tuple[AlertState, ...]
+    counted_from_ns: int | None  # raw rows before this were gone when the SLO was counted; None: it has them all
+    good_total: int  # cumulative, for the counter
+    bad_total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantiles:
+    """Percentiles within 1 % of the value at that rank; None when nothing was measured."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallWindow:
+    """Calls with one set of labels in one window."""
+
+    calls: int
+    errors: int
+    duration_seconds: Quantiles
+    ttft_seconds: Quantiles
+    tokens_per_second: Quantiles
+    input_tokens: int
+    output_tokens: int
+    cost_nanousd: int
+    unpriced_calls: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallStats:
+    """Calls with one set of labels."""
+
+    labels: tuple[tuple[str, str], ...]  # (("batch_job", "nightly"), …) in the order of report.labels; "" is absent
+    llm: bool  # they name a model
+    windows: Mapping[str, CallWindow]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistogramTotal:
+    """A cumulative histogram: counts of each bucket by itself (not cumulative), +Inf last; `sum_scaled` in `1 / scale`."""
+
+    counts: tuple[int, ...]
+    sum_scaled: int  # an integer, so that it never wanders
+    scale: int  # 10**9 for seconds kept as nanoseconds, 1000 for tokens per second kept as tokens per 1000 s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallTotals:
+    """All calls ever folded with one set of labels and one status."""
+
+    labels: tuple[tuple[str, str], ...]
+    status: str  # the label: "success", "timeout", "error_429"
+    llm: bool
+    calls: int
+    unpriced: int
+    input_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    cost_nanousd: int
+    durations: HistogramTotal
+    ttfts: HistogramTotal
+    speeds: HistogramTotal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActiveCalls:
+    """Calls in flight: started, not ended, not lost."""
+
+    labels: tuple[tuple[str, str], ...]
+    llm: bool
+    calls: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStatus:
+    """One batch job at one moment."""
+
+    batch_job: str
+    state: str  # "ok", "running", "late", "missed", "failed", "lost", "overrun" or "unknown"
+    last_start_at_ns: int | None
+    last_success_at_ns: int | None
+    last_completion_at_ns: int | None
+    next_run_at_ns: int | None
+    last_duration_seconds: float | None
+    last_exit_code: int | None
+    last_items: int | None
+    running: int
+    missed_runs_at_ns: tuple[int, ...]
+    late_runs: int
+    overruns: int
+    overlaps: int
+    lost_runs: int
+    failed_runs: int
+    runs_total: Mapping[str, int]  # cumulative, by status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfStatus:
+    """What the reporter says of itself; all cumulative but `series_capped` and the moments."""
+
+    calls_folded: int
+    lost_calls: int
+    bad_lines: int
+    troubles: Mapping[str, int]  # "dropped" → occurrences
+    series_capped: int
+    folded: bool  # False: another reporter held the lease, or --no-fold: this shows what was folded before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything known at `as_of`; recomputed from tallies alone, so any past minute can be asked again."""
+
+    as_of_ns: int
+    slos: tuple[SLOStatus, ...]
+    calls: tuple[CallStats, ...]
+    jobs: tuple[JobStatus, ...]
+    totals: tuple[CallTotals, ...]  # of now, not of as_of: counters have no past
+    active: tuple[ActiveCalls, ...]  # of now
+    self_status: SelfStatus
+    notes: tuple[str, ...]  # sentences for people: what this report could not reach, and why

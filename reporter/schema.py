@@ -1,0 +1,282 @@
+"""The schema, said once: every table, its columns, and the statements both halves derive from it.
+
+The recording half creates a SQLite file and inserts rows from this text alone; the reporting half derives its SQLAlchemy
+tables from the same declaration (`reporter.tables`); migrations are written by hand, and a test proves that all three
+agree on SQLite and on Postgres.  Standard library only, and cheap to import: a job pays for it at every start.
+
+Units: `*_at_ns` is a moment and `*_ns` a length, both integer nanoseconds (moments in UTC since 1970); `*_nanousd` is money
+in integer nano-dollars; absent is NULL.
+"""
+
+HEAD = "0001"
+"""The migration this schema stands for; a SQLite file made by the recorder is stamped with it."""
+
+USER_VERSION = 1
+"""SQLite's `user_version` for HEAD: one integer the recorder can read without a query on any table."""
+
+TEXT, INTEGER, BLOB = "text", "integer", "blob"
+
+_CALL_FACTS = (
+    # name, type, nullable
+    ("call_id", TEXT, False),  # UUIDv7; the idempotency key
+    ("ended_at_ns", INTEGER, False),  # event time
+    ("started_at_ns", INTEGER, True),
+    ("duration_ns", INTEGER, True),  # monotonic; NULL for a lost call
+    ("ttft_ns", INTEGER, True),
+    ("batch_job", TEXT, True),
+    ("run_id", TEXT, True),
+    ("operation", TEXT, False),
+    ("provider", TEXT, True),
+    ("model", TEXT, True),  # NULL: an API call, not an LLM call
+    ("response_model", TEXT, True),
+    ("status", TEXT, False),
+    ("error_type", TEXT, True),
+    ("http_status", INTEGER, True),
+    ("retries", INTEGER, True),
+    ("stream", INTEGER, True),  # 0 or 1
+    ("input_tokens", INTEGER, True),
+    ("cache_read_tokens", INTEGER, True),
+    ("cache_write_tokens", INTEGER, True),
+    ("cache_write_1h_tokens", INTEGER, True),
+    ("output_tokens", INTEGER, True),
+    ("reasoning_tokens", INTEGER, True),
+    ("usage_status", TEXT, True),
+    ("price_class", TEXT, True),
+    ("cost_nanousd", INTEGER, True),
+    ("cost_source", TEXT, True),
+    ("finish_reason", TEXT, True),
+    ("trace_id", TEXT, True),
+    ("attributes", TEXT, True),  # JSON text
+    ("flags", TEXT, True),  # what was mended on the way in, comma-separated: "duration", "input_tokens", "future"
+)
+
+TABLES = {
+    # name: (columns, primary key, unique constraints)
+    "calls": (
+        (("seq", INTEGER, False), *_CALL_FACTS, ("folded_at_ns", INTEGER, True)),
+        ("seq",),
+        (("call_id",),),
+    ),
+    # A finished call whose call_id had been declared lost before its end arrived; the fold exchanges the two.
+    "corrections": (_CALL_FACTS, ("call_id",), ()),
+    "starts": (
+        (
+            ("call_id", TEXT, False),
+            ("started_at_ns", INTEGER, False),
+            ("deadline_at_ns", INTEGER, True),
+            ("batch_job", TEXT, True),
+            ("run_id", TEXT, True),
+            ("operation", TEXT, False),
+            ("provider", TEXT, True),
+            ("model", TEXT, True),
+            ("host", TEXT, True),
+            ("pid", INTEGER, True),
+        ),
+        ("call_id",),
+        (),
+    ),
+    "runs": (
+        (
+            ("run_id", TEXT, False),
+            ("batch_job", TEXT, False),
+            ("started_at_ns", INTEGER, False),
+            ("ended_at_ns", INTEGER, True),
+            ("duration_ns", INTEGER, True),  # monotonic
+            ("status", TEXT, False),
+            ("exit_code", INTEGER, True),
+            ("error_type", TEXT, True),
+            ("items", INTEGER, True),
+            ("host", TEXT, True),
+            ("pid", INTEGER, True),
+            ("scheduled_for_ns", INTEGER, True),
+            ("output_tail", TEXT, True),
+            ("attributes", TEXT, True),
+            ("folded_status", TEXT, True),  # the status this run was last counted under
+        ),
+        ("run_id",),
+        (),
+    ),
+    # What the recorder could not do: dropped facts, its own exceptions, spool overflow.
+    "troubles": (
+        (
+            ("trouble_id", TEXT, False),
+            ("at_ns", INTEGER, False),
+            ("host", TEXT, True),
+            ("pid", INTEGER, True),
+            ("trouble", TEXT, False),  # "dropped", "recorder_error", "bad_line"
+            ("occurrences", INTEGER, False),
+            ("detail", TEXT, True),
+        ),
+        ("trouble_id",),
+        (),
+    ),
+    # ── tallies: written by the fold alone ──
+    "series": (
+        (
+            ("series_id", INTEGER, False),
+            ("batch_job", TEXT, False),  # '' where the call has none, so that UNIQUE holds
+            ("operation", TEXT, False),
+            ("provider", TEXT, False),
+            ("model", TEXT, False),
+        ),
+        ("series_id",),
+        (("batch_job", "operation", "provider", "model"),),
+    ),
+    "tallies": (
+        (
+            ("resolution", INTEGER, False),  # minutes in a bucket: 1, 60, 1440
+            ("bucket", INTEGER, False),  # the bucket's first minute, counted from 1970
+            ("series_id", INTEGER, False),
+            ("calls", INTEGER, False),
+            ("errors", INTEGER, False),  # status other than success
+            ("lost", INTEGER, False),
+            ("unpriced", INTEGER, False),  # LLM calls whose cost is NULL
+            ("input_tokens", INTEGER, False),
+            ("cache_read_tokens", INTEGER, False),
+            ("cache_write_tokens", INTEGER, False),
+            ("output_tokens", INTEGER, False),
+            ("reasoning_tokens", INTEGER, False),
+            ("cost_nanousd", INTEGER, False),
+            ("durations", BLOB, True),  # sketch of duration_ns
+            ("ttfts", BLOB, True),  # sketch of ttft_ns
+            ("speeds", BLOB, True),  # sketch of output tokens per 1000 s
+        ),
+        ("resolution", "bucket", "series_id"),
+        (),
+    ),
+    # Cumulative since the database was born; what counters and histograms are pushed from.  Never pruned.
+    "totals": (
+        (
+            ("series_id", INTEGER, False),
+            ("status", TEXT, False),  # the label: success, timeout, error_429, …
+            ("calls", INTEGER, False),
+            ("unpriced", INTEGER, False),
+            ("input_tokens", INTEGER, False),
+            ("cache_read_tokens", INTEGER, False),
+            ("cache_write_tokens", INTEGER, False),
+            ("output_tokens", INTEGER, False),
+            ("reasoning_tokens", INTEGER, False),
+            ("cost_nanousd", INTEGER, False),
+            ("duration_sum_ns", INTEGER, False),
+            ("ttft_sum_ns", INTEGER, False),
+            ("speed_sum", INTEGER, False),  # output tokens per 1000 s
+            ("duration_counts", TEXT, False),  # JSON: calls in each histogram bucket, +Inf last, not cumulative
+            ("ttft_counts", TEXT, False),
+            ("speed_counts", TEXT, False),
+        ),
+        ("series_id", "status"),
+        (),
+    ),
+    "slos": (
+        (
+            ("slo_id", INTEGER, False),
+            ("name", TEXT, False),
+            ("fingerprint", TEXT, False),  # of all that decides which calls are good, bad or left out
+            ("counted_from_ns", INTEGER, True),  # raw rows before this were gone when it was counted; NULL: it has all
+            ("good", INTEGER, False),  # cumulative, carried on when the SLO changes
+            ("bad", INTEGER, False),
+            ("retired_at_ns", INTEGER, True),
+        ),
+        ("slo_id",),
+        (),
+    ),
+    "slo_tallies": (
+        (
+            ("resolution", INTEGER, False),
+            ("bucket", INTEGER, False),
+            ("slo_id", INTEGER, False),
+            ("good", INTEGER, False),
+            ("bad", INTEGER, False),
+        ),
+        ("resolution", "bucket", "slo_id"),
+        (),
+    ),
+    "job_totals": (
+        (("batch_job", TEXT, False), ("status", TEXT, False), ("runs", INTEGER, False)),
+        ("batch_job", "status"),
+        (),
+    ),
+    # The reporter's own memory: counters of itself, how far it folded, what it pruned.
+    "state": ((("name", TEXT, False), ("value", TEXT, False)), ("name",), ()),
+    "leases": (
+        (("name", TEXT, False), ("holder", TEXT, False), ("expires_at_ns", INTEGER, False)),
+        ("name",),
+        (),
+    ),
+    "pushes": (
+        (
+            ("group_key", TEXT, False),
+            ("sequence", INTEGER, False),
+            ("sent", BLOB, False),  # zlib'd JSON: every counter sample that may have left, and its value
+            ("acknowledged_at_ns", INTEGER, True),
+        ),
+        ("group_key",),
+        (),
+    ),
+}
+"""Every table: its columns as (name, type, nullable), its primary key, its unique constraints."""
+
+INDEXES = {
+    # name: (table, columns, the rows it covers)
+    "calls_unfolded": ("calls", ("seq",), "folded_at_ns IS NULL", "postgresql"),
+    "runs_started": ("runs", ("batch_job", "started_at_ns"), None, None),
+    "runs_unfolded": ("runs", ("run_id",), "folded_status IS NULL OR folded_status <> status", None),
+}
+"""Indexes beyond keys: table, columns, condition, and the only dialect that has it (None: both).
+
+`calls_unfolded` is Postgres' own: SQLite's rowids follow commit order, so there the fold reads on from the last one it saw
+and the job saves an index write a call.
+"""
+
+_TYPES = {
+    "sqlite": {TEXT: "TEXT", INTEGER: "INTEGER", BLOB: "BLOB"},
+    "postgresql": {TEXT: "TEXT", INTEGER: "BIGINT", BLOB: "BYTEA"},
+}
+_CLUSTERED = ("tallies", "slo_tallies", "starts", "totals")  # WITHOUT ROWID: one b-tree, read by range of the key
+
+
+def columns(table: str) -> tuple[str, ...]:
+    """The names of `table`'s columns, in order."""
+    return tuple(name for name, _, _ in TABLES[table][0])
+
+
+CALL_COLUMNS = tuple(name for name, _, _ in _CALL_FACTS)
+"""What a recorder says of a finished call, in order; `seq` and `folded_at_ns` are the database's own."""
+START_COLUMNS = columns("starts")
+RUN_COLUMNS = columns("runs")[:-1]
+TROUBLE_COLUMNS = columns("troubles")
+
+
+def create_statements(dialect: str) -> list[str]:
+    """The DDL of an empty database at HEAD, for "sqlite" or "postgresql", views and version stamp included."""
+    from reporter.views import VIEWS
+
+    statements = []
+    for table, (declared, primary_key, uniques) in TABLES.items():
+        lines = [_column(dialect, table, primary_key, *column) for column in declared]
+        if not _is_rowid(table, primary_key):
+            lines.append(f"PRIMARY KEY ({', '.join(primary_key)})")
+        lines += [f"UNIQUE ({', '.join(unique)})" for unique in uniques]
+        tail = " WITHOUT ROWID" if dialect == "sqlite" and table in _CLUSTERED else ""
+        statements.append(f"CREATE TABLE {table} (\n  " + ",\n  ".join(lines) + f"\n){tail}")
+    for index, (table, names, condition, only) in INDEXES.items():
+        if only in (None, dialect):
+            where = f" WHERE {condition}" if condition else ""
+            statements.append(f"CREATE INDEX {index} ON {table} ({', '.join(names)}){where}")
+    statements += [f"CREATE VIEW {view} AS\n{select[dialect]}" for view, select in VIEWS.items()]
+    statements.append("CREATE TABLE alembic_version (\n  version_num VARCHAR(32) NOT NULL,\n"
+                      "  CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)\n)")
+    statements.append(f"INSERT INTO alembic_version (version_num) VALUES ('{HEAD}')")
+    return statements
+
+
+def _is_rowid(table: str, primary_key: tuple[str, ...]) -> bool:
+    return primary_key in (("seq",), ("series_id",), ("slo_id",)) and table in ("calls", "series", "slos")
+
+
+def _column(dialect: str, table: str, primary_key: tuple[str, ...], name: str, kind: str, nullable: bool) -> str:
+    if _is_rowid(table, primary_key) and name == primary_key[0]:
+        return f"{name} INTEGER PRIMARY KEY" if dialect == "sqlite" else (
+            f"{name} BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY")
+    collate = ' COLLATE "C"' if dialect == "postgresql" and name == "call_id" else ""
+    return f"{name} {_TYPES[dialect][kind]}{collate}{'' if nullable else ' NOT NULL'}"

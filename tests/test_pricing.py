@@ -1,0 +1,63 @@
+"""Prices agree with the catalogue's own arithmetic to the nano-dollar."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_EVEN
+
+import genai_prices
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reporter.pricing import UNKNOWN, PriceList, Usage
+
+AT_NS = int(datetime(2026, 11, 1, 12, tzinfo=UTC).timestamp()) * 10**9
+MODELS = ["gpt-4o", "gpt-4o-mini", "claude-sonnet-4-5", "claude-opus-4-1", "gemini-2.5-pro", "text-embedding-3-small"]
+
+
+def by_the_library(model: str, usage: Usage) -> int:
+    told = {name: value for name, value in usage._asdict().items() if value is not None}
+    price = genai_prices.calc_price(
+        genai_prices.Usage(**told), model, genai_request_timestamp=datetime.fromtimestamp(AT_NS // 10**9, UTC)
+    )
+    return int((price.total_price * 10**9).to_integral_value(ROUND_HALF_EVEN))
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.sampled_from(MODELS),
+    st.sampled_from([0, 1, 1999, 199_999, 200_000, 200_001, 1_000_000]) | st.integers(0, 500_000),
+    st.floats(0, 1),
+    st.floats(0, 1),
+    st.integers(0, 50_000),
+)
+def test_a_price_agrees_with_the_library_to_the_nano_dollar(
+    model: str, tokens: int, read: float, write: float, output: int
+) -> None:
+    cache_read = int(tokens * read)
+    cache_write = int((tokens - cache_read) * write)
+    if "claude" not in model:
+        cache_write = 0  # the others have no price of their own for writing a cache
+    usage = Usage(tokens, cache_read, cache_write, cache_write // 2, output)
+    assert PriceList().price(None, model, AT_NS, usage).nanousd == by_the_library(model, usage)
+
+
+def test_a_price_computed_by_hand() -> None:
+    usage = Usage(1_000, 400, None, None, 100)  # 600 × 2.50 + 400 × 1.25 + 100 × 10.00 USD a million
+    assert PriceList().price("openai", "gpt-4o", AT_NS, usage).nanousd == 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "usage"),
+    [
+        (None, "a-model-nobody-sells", Usage(1, None, None, None, 1)),
+        ("nobody", "gpt-4o", Usage(1, None, None, None, 1)),
+        ("openai", "gpt-4o", Usage(None, None, None, None, None)),
+        ("openai", "gpt-4o", Usage(10, 11, None, None, 1)),
+    ],
+)
+def test_what_is_not_known_has_no_price_rather_than_a_wrong_one(
+    provider: str | None, model: str, usage: Usage
+) -> None:
+    assert PriceList().price(provider, model, AT_NS, usage) == UNKNOWN
