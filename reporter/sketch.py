@@ -14,8 +14,9 @@ Source: Masson, Rim, Lee, "DDSketch: a fast and fully-mergeable quantile sketch"
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from math import ceil, log
 
@@ -35,18 +36,19 @@ def estimate(index: int) -> float:
     return float(2 * GAMMA**index / (GAMMA + 1))
 
 
-def encode(bins: Iterable[int], stored: bytes | None = None) -> bytes | None:
-    """The sketch of `bins` added to a `stored` one; None if there is nothing in it."""
-    counts = Counter(bins)
-    if stored is not None:
-        counts.update(decode(stored))
-    if not counts:
-        return None
-    low, high, total = min(counts), max(counts), counts.total()
-    if total <= 2 * (high - low + 1) + 1:
-        return _LIST + array("H", sorted(counts.elements())).tobytes()
-    lanes = array("I", bytes(4 * (high - low + 1)))
+def encode(counts: Mapping[int, int], stored: bytes | None = None) -> bytes | None:
+    """The sketch of `counts` by bin, added to a `stored` one; a negative count takes back.  None if nothing is left."""
+    summed = decode(stored) if stored is not None else Counter[int]()
     for index, count in counts.items():
+        summed[index] += count
+    summed = +summed
+    if not summed:
+        return None
+    low, high, total = min(summed), max(summed), summed.total()
+    if total <= 2 * (high - low + 1) + 1:
+        return _LIST + array("H", sorted(summed.elements())).tobytes()
+    lanes = array("I", bytes(4 * (high - low + 1)))
+    for index, count in summed.items():
         lanes[index - low] = count
     return _DENSE + low.to_bytes(2, "little") + lanes.tobytes()
 
@@ -91,10 +93,5 @@ class Merge:
         size = -(-dense.bit_length() // _LANE_BITS)
         cumulative = list(accumulate(array("I", dense.to_bytes(size * 4, "little"))))
         total = cumulative[-1]
-        return [estimate(skipped + _first_reaching(cumulative, -(-rank * total // 100))) for rank in ranks]
+        return [estimate(skipped + bisect_left(cumulative, -(-rank * total // 100))) for rank in ranks]
 
-
-def _first_reaching(cumulative: list[int], rank: int) -> int:
-    from bisect import bisect_left
-
-    return bisect_left(cumulative, rank)

@@ -13,13 +13,23 @@ from hypothesis import strategies as st
 from reporter.pricing import UNKNOWN, PriceList, Usage
 
 AT_NS = int(datetime(2026, 11, 1, 12, tzinfo=UTC).timestamp()) * 10**9
-MODELS = ["gpt-4o", "gpt-4o-mini", "claude-sonnet-4-5", "claude-opus-4-1", "gemini-2.5-pro", "text-embedding-3-small"]
+MODELS = [
+    ("openai", "gpt-4o"),
+    ("openai", "gpt-4o-mini"),
+    ("anthropic", "claude-sonnet-4-5"),
+    ("anthropic", "claude-opus-4-1"),
+    ("google", "gemini-2.5-pro"),
+    ("openai", "text-embedding-3-small"),
+]
 
 
-def by_the_library(model: str, usage: Usage) -> int:
+def by_the_library(provider: str, model: str, usage: Usage) -> int:
     told = {name: value for name, value in usage._asdict().items() if value is not None}
     price = genai_prices.calc_price(
-        genai_prices.Usage(**told), model, genai_request_timestamp=datetime.fromtimestamp(AT_NS // 10**9, UTC)
+        genai_prices.Usage(**told),
+        model,
+        provider_id=provider,
+        genai_request_timestamp=datetime.fromtimestamp(AT_NS // 10**9, UTC),
     )
     return int((price.total_price * 10**9).to_integral_value(ROUND_HALF_EVEN))
 
@@ -33,14 +43,15 @@ def by_the_library(model: str, usage: Usage) -> int:
     st.integers(0, 50_000),
 )
 def test_a_price_agrees_with_the_library_to_the_nano_dollar(
-    model: str, tokens: int, read: float, write: float, output: int
+    sold: tuple[str, str], tokens: int, read: float, write: float, output: int
 ) -> None:
+    provider, model = sold
     cache_read = int(tokens * read)
     cache_write = int((tokens - cache_read) * write)
     if "claude" not in model:
         cache_write = 0  # the others have no price of their own for writing a cache
     usage = Usage(tokens, cache_read, cache_write, cache_write // 2, output)
-    assert PriceList().price(None, model, AT_NS, usage).nanousd == by_the_library(model, usage)
+    assert PriceList().price(provider, model, AT_NS, usage).nanousd == by_the_library(provider, model, usage)
 
 
 def test_a_price_computed_by_hand() -> None:
