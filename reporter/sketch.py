@@ -77,6 +77,11 @@ class Merge:
         else:
             self._dense += int.from_bytes(stored[3:], "little") << (int.from_bytes(stored[1:3], "little") * _LANE_BITS)
 
+    def merge(self, other: Merge) -> None:
+        """Add another running sum."""
+        self._lists += other._lists
+        self._dense += other._dense
+
     def percentiles(self, ranks: Sequence[int]) -> list[float] | None:
         """The estimated values at the percentiles `ranks` (whole numbers in 1–100); None of an empty sum."""
         if self._lists:

@@ -1,0 +1,49 @@
+"""Windows, cut into the fewest buckets that cover them exactly.
+
+Every window ends at T, so they lie inside one another: the part of each that the next shorter one lacks is read once, from
+days where whole days fit, then hours, then minutes, and added up from the shortest to the longest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from reporter.tally import MINUTE_NS, RESOLUTIONS
+
+
+def round_up(as_of_ns: int) -> int:
+    """`as_of` rounded up to the whole minute, in minutes since 1970."""
+    return -(-as_of_ns // MINUTE_NS)
+
+
+class Span(NamedTuple):
+    """Buckets of one resolution, [first, end) in minutes, and the shortest window they belong to (an index)."""
+
+    resolution: int
+    first: int
+    end: int
+    window: int
+
+
+def spans(end_minute: int, lengths_ns: Sequence[int]) -> list[Span]:
+    """The buckets of windows that end at `end_minute`; `lengths_ns` ascending.  A left edge is cut to the minute."""
+    found = []
+    right = end_minute
+    for window, length_ns in enumerate(lengths_ns):
+        left = (end_minute * MINUTE_NS - length_ns) // MINUTE_NS
+        found += [Span(*part, window) for part in _split(left, right, len(RESOLUTIONS) - 1)]
+        right = left
+    return found
+
+
+def _split(left: int, right: int, level: int) -> list[tuple[int, int, int]]:
+    if left >= right:
+        return []
+    size = RESOLUTIONS[level]
+    first, end = -(-left // size) * size, right // size * size
+    if level == 0:
+        return [(size, left, right)]
+    if first >= end:
+        return _split(left, right, level - 1)
+    return [*_split(left, first, level - 1), (size, first, end), *_split(end, right, level - 1)]
