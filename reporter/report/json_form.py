@@ -1,0 +1,108 @@
+"""A report as the JSON of DESIGN §6: seconds, USD, RFC 3339 times with Z; what is undefined is null."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from reporter.report.model import CallStats, CallWindow, JobStatus, Quantiles, Report, SLOStatus
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The report as values `json.dumps` takes."""
+    return {
+        "as_of": moment(report.as_of_ns),
+        "slos": [_slo(slo) for slo in report.slos],
+        "calls": [_calls(calls) for calls in report.calls],
+        "jobs": [_job(job) for job in report.jobs],
+        "budgets": [],
+        "notes": list(report.notes),
+        "folded": report.self_status.folded,
+    }
+
+
+def moment(at_ns: int | None) -> str | None:
+    """RFC 3339 with Z; milliseconds only where there are any."""
+    if at_ns is None:
+        return None
+    at = datetime.fromtimestamp(at_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    milliseconds = at_ns // 10**6 % 1000
+    return f"{at}.{milliseconds:03d}Z" if milliseconds else f"{at}Z"
+
+
+def usd(nanousd: int) -> float:
+    """Nano-dollars as dollars, the nearest double."""
+    return float(Decimal(nanousd).scaleb(-9))
+
+
+def _slo(slo: SLOStatus) -> dict[str, Any]:
+    return {
+        "slo": slo.slo,
+        "service": slo.service,
+        "objective_ratio": slo.objective_ratio,
+        "period": slo.period,
+        "method": slo.method,
+        "state": slo.state,
+        "counted_from": moment(slo.counted_from_ns),
+        "windows": {
+            label: {
+                "good": window.good,
+                "bad": window.bad,
+                "total": window.total,
+                "sli_ratio": window.sli_ratio,
+                "burn_rate": window.burn_rate,
+            }
+            for label, window in slo.windows.items()
+        },
+        "error_budget": {"consumed_ratio": slo.consumed_ratio, "remaining_ratio": slo.remaining_ratio},
+        "alerts": [
+            {
+                "severity": alert.severity,
+                "long": alert.long,
+                "short": alert.short,
+                "factor": alert.factor,
+                "firing": alert.firing,
+            }
+            for alert in slo.alerts
+        ],
+    }
+
+
+def _calls(calls: CallStats) -> dict[str, Any]:
+    labels = {label: value or None for label, value in calls.labels}
+    return {**labels, "windows": {label: _window(window) for label, window in calls.windows.items()}}
+
+
+def _window(window: CallWindow) -> dict[str, Any]:
+    return {
+        "calls": window.calls,
+        "errors": window.errors,
+        "duration_seconds": _quantiles(window.duration_seconds),
+        "ttft_seconds": _quantiles(window.ttft_seconds),
+        "tokens_per_second": _quantiles(window.tokens_per_second),
+        "input_tokens": window.input_tokens,
+        "output_tokens": window.output_tokens,
+        "cost_usd": usd(window.cost_nanousd),
+        "unpriced_calls": window.unpriced_calls,
+    }
+
+
+def _quantiles(quantiles: Quantiles) -> dict[str, float | None]:
+    return {"p50": quantiles.p50, "p95": quantiles.p95, "p99": quantiles.p99}
+
+
+def _job(job: JobStatus) -> dict[str, Any]:
+    return {
+        "batch_job": job.batch_job,
+        "state": job.state,
+        "last_start_at": moment(job.last_start_at_ns),
+        "last_success_at": moment(job.last_success_at_ns),
+        "next_run_at": moment(job.next_run_at_ns),
+        "missed_runs": [moment(at_ns) for at_ns in job.missed_runs_at_ns],
+        "late_runs": job.late_runs,
+        "overruns": job.overruns,
+        "overlaps": job.overlaps,
+        "lost_runs": job.lost_runs,
+        "failed_runs": job.failed_runs,
+    }
