@@ -94,9 +94,7 @@ def _unfolded(connection: Connection) -> str:
     return "folded_at_ns IS NULL"
 
 
-def _fold_chunk(
-    connection: Connection, slos: Sequence[tuple[int, SLO]], prices: PriceList, now_ns: int
-) -> int:
+def _fold_chunk(connection: Connection, slos: Sequence[tuple[int, SLO]], prices: PriceList, now_ns: int) -> int:
     rows = connection.exec_driver_sql(
         f"SELECT {_SELECT} FROM calls WHERE {_unfolded(connection)} ORDER BY seq LIMIT {CHUNK}"
     ).fetchall()
@@ -123,7 +121,11 @@ def _price(call: FoldedCall, prices: PriceList) -> tuple[int | None, str | None]
     if call.model is None:
         return None, None
     usage = Usage(
-        call.input_tokens, call.cache_read_tokens, call.cache_write_tokens, call.cache_write_1h_tokens, call.output_tokens
+        call.input_tokens,
+        call.cache_read_tokens,
+        call.cache_write_tokens,
+        call.cache_write_1h_tokens,
+        call.output_tokens,
     )
     return prices.price(call.provider, call.model, call.ended_at_ns, usage)
 
@@ -207,7 +209,9 @@ def _add_tally(connection: Connection, key: tuple[int, int, int], tally: Tally) 
     added = ", ".join(f"{name} = {name} + ?" for name in SUMS)
     replaced = ", ".join(f"{name} = ?" for name in _SKETCHES)
     connection.exec_driver_sql(
-        _sql(connection, f"UPDATE tallies SET {added}, {replaced} WHERE resolution = ? AND bucket = ? AND series_id = ?"),
+        _sql(
+            connection, f"UPDATE tallies SET {added}, {replaced} WHERE resolution = ? AND bucket = ? AND series_id = ?"
+        ),
         (*tally.sums, *sketches, *key),
     )
 
@@ -363,7 +367,9 @@ def _fold_runs(connection: Connection, rules: FoldRules, now_ns: int) -> int:
 
 def _declare_lost(connection: Connection, rules: FoldRules, now_ns: int) -> int:
     """Starts that ended are forgotten; those past their deadline, or whose run is over, become lost calls."""
-    connection.execute(text("DELETE FROM starts WHERE EXISTS (SELECT 1 FROM calls WHERE calls.call_id = starts.call_id)"))
+    connection.execute(
+        text("DELETE FROM starts WHERE EXISTS (SELECT 1 FROM calls WHERE calls.call_id = starts.call_id)")
+    )
     open_starts = connection.execute(
         text(
             "SELECT s.*, r.ended_at_ns AS run_ended_at_ns FROM starts s"
@@ -386,8 +392,10 @@ def _declare_lost(connection: Connection, rules: FoldRules, now_ns: int) -> int:
                 " status) VALUES (:call_id, :ended_at_ns, :started_at_ns, :batch_job, :run_id, :operation, :provider,"
                 " :model, 'lost') ON CONFLICT (call_id) DO NOTHING"
             ),
-            {**_named(start, ("call_id", "started_at_ns", "batch_job", "run_id", "operation", "provider", "model")),
-             "ended_at_ns": deadline_ns},
+            {
+                **_named(start, ("call_id", "started_at_ns", "batch_job", "run_id", "operation", "provider", "model")),
+                "ended_at_ns": deadline_ns,
+            },
         ).rowcount
     return lost
 
@@ -396,9 +404,7 @@ def _named(row: Any, names: Sequence[str]) -> dict[str, Any]:
     return {name: getattr(row, name) for name in names}
 
 
-def _fold_corrections(
-    connection: Connection, slos: Sequence[tuple[int, SLO]], prices: PriceList, now_ns: int
-) -> int:
+def _fold_corrections(connection: Connection, slos: Sequence[tuple[int, SLO]], prices: PriceList, now_ns: int) -> int:
     """Take back lost calls whose end arrived after all, and count what truly happened."""
     names = [name for name in schema.CALL_COLUMNS if name != "call_id"]
     assignments = ", ".join(f"{name} = c.{name}" for name in names)
@@ -412,12 +418,12 @@ def _fold_corrections(
                 tallies.add(FoldedCall._make(lost[:-1]), lost.cost_nanousd, sign=-1)
                 _store(connection, tallies)
             connection.execute(
-                text(f"UPDATE calls SET {assignments} FROM corrections c WHERE calls.call_id = :id AND c.call_id = :id"),
+                text(
+                    f"UPDATE calls SET {assignments} FROM corrections c WHERE calls.call_id = :id AND c.call_id = :id"
+                ),
                 {"id": call_id},
             )
-            row = connection.execute(
-                text(f"SELECT {_SELECT} FROM calls WHERE call_id = :id"), {"id": call_id}
-            ).one()
+            row = connection.execute(text(f"SELECT {_SELECT} FROM calls WHERE call_id = :id"), {"id": call_id}).one()
             if lost.folded_at_ns is not None:
                 call = FoldedCall._make(row)
                 cost_nanousd, source = _price(call, prices)

@@ -90,7 +90,8 @@ def _slos(
     connection: Connection, slos: Sequence[SLO], end: int, lengths: Sequence[int], always: Sequence[int]
 ) -> tuple[SLOStatus, ...]:
     rows = {
-        row.name: row for row in connection.execute(text("SELECT * FROM slos WHERE retired_at_ns IS NULL ORDER BY slo_id"))
+        row.name: row
+        for row in connection.execute(text("SELECT * FROM slos WHERE retired_at_ns IS NULL ORDER BY slo_id"))
     }
     counts: dict[int, list[list[int]]] = defaultdict(lambda: [[0, 0] for _ in lengths])
     for span in spans(end, lengths):
@@ -108,7 +109,9 @@ def _slos(
     for slo in slos:
         row = rows.get(slo.name)
         known = row is not None and row.fingerprint == slo.fingerprint
-        by_length = dict(zip(lengths, counts[row.slo_id] if known and row is not None else [[0, 0]] * len(lengths), strict=True))
+        by_length = dict(
+            zip(lengths, counts[row.slo_id] if known and row is not None else [[0, 0]] * len(lengths), strict=True)
+        )
         wanted = {length for _, length in slo.windows} | set(always)
         statuses.append(_status(slo, {length: by_length[length] for length in lengths if length in wanted}, row))
     return tuple(statuses)
@@ -238,7 +241,9 @@ def _read_span(
 ) -> None:
     where = f"WHERE resolution = {span.resolution} AND bucket >= {span.first} AND bucket < {span.end}"
     sums = ", ".join(f"CAST(sum({name}) AS BIGINT)" for name in SUMS)
-    for series_id, *added in connection.exec_driver_sql(f"SELECT series_id, {sums} FROM tallies {where} GROUP BY series_id"):
+    for series_id, *added in connection.exec_driver_sql(
+        f"SELECT series_id, {sums} FROM tallies {where} GROUP BY series_id"
+    ):
         window = parts[groups.by_series[series_id]][span.window]
         window.sums = [a + b for a, b in zip(window.sums, added, strict=True)]
     for series_id, durations, ttfts, speeds in connection.exec_driver_sql(
@@ -294,7 +299,9 @@ def _totals(connection: Connection, groups: Groups) -> tuple[CallTotals, ...]:
     return tuple(_call_totals(key, sums[key], counts[key]) for key in sorted(sums))
 
 
-def _call_totals(key: tuple[Labels, bool, str], sums: Mapping[str, int], counts: Mapping[str, Sequence[int]]) -> CallTotals:
+def _call_totals(
+    key: tuple[Labels, bool, str], sums: Mapping[str, int], counts: Mapping[str, Sequence[int]]
+) -> CallTotals:
     labels, llm, status = key
     return CallTotals(
         labels=labels,
@@ -308,7 +315,9 @@ def _call_totals(key: tuple[Labels, bool, str], sums: Mapping[str, int], counts:
         output_tokens=sums["output_tokens"],
         reasoning_tokens=sums["reasoning_tokens"],
         cost_nanousd=sums["cost_nanousd"],
-        durations=HistogramTotal(counts=tuple(counts["duration_counts"]), sum_scaled=sums["duration_sum_ns"], scale=10**9),
+        durations=HistogramTotal(
+            counts=tuple(counts["duration_counts"]), sum_scaled=sums["duration_sum_ns"], scale=10**9
+        ),
         ttfts=HistogramTotal(counts=tuple(counts["ttft_counts"]), sum_scaled=sums["ttft_sum_ns"], scale=10**9),
         speeds=HistogramTotal(counts=tuple(counts["speed_counts"]), sum_scaled=sums["speed_sum"], scale=1000),
     )

@@ -1,0 +1,167 @@
+"""The store: a database at head, opened for reading snapshots and for writing transactions."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.pool import NullPool
+
+from reporter import schema
+from reporter.errors import ConfigError, ReporterError, SchemaError, StoreError
+
+BUSY_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """An open database; `url` has no password."""
+
+    engine: Engine
+    url: str
+    dialect: str
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One snapshot, for reading.
+
+        Raises:
+            StoreError: the database can't be read; the message says why and what to do.
+        """
+        with _translated(self.url), self.engine.connect() as connection:
+            if self.dialect == "sqlite":
+                connection.exec_driver_sql("BEGIN")
+            else:
+                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield connection
+            connection.rollback()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction, for writing; committed at the end, rolled back on an exception.
+
+        Raises:
+            StoreError: the database can't be written; nothing of this transaction was kept.
+        """
+        with _translated(self.url), self.engine.connect() as connection:
+            if self.dialect == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            yield connection
+            connection.commit()
+
+
+def open_store(url: str, *, must_exist: bool = False) -> Store:
+    """Open the database at `url`; a SQLite file that is not there yet is created, unless it `must_exist`.
+
+    Raises:
+        ConfigError: the URL is none, or of a database this program does not know.
+        SchemaError: the schema is missing or of another version.
+        StoreError: the database can't be reached.
+    """
+    parsed = _parse(url)
+    dialect = parsed.get_backend_name()
+    shown = parsed.render_as_string(hide_password=True)
+    if dialect == "sqlite":
+        path = Path(parsed.database or "")
+        if not path.exists():
+            if must_exist:
+                raise StoreError(f"{path}: no such database; a job creates it with its first call")
+            _create(path)
+        engine = create_engine(
+            parsed,
+            poolclass=NullPool,
+            hide_parameters=True,
+            connect_args={"timeout": BUSY_SECONDS, "isolation_level": None},
+        )
+        event.listen(engine, "connect", _set_pragmas)
+    else:
+        engine = create_engine(parsed, poolclass=NullPool, hide_parameters=True, connect_args={"connect_timeout": 10})
+    store = Store(engine, shown, dialect)
+    _check_version(store)
+    return store
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigError("database: not a database URL; write sqlite:///FILE or postgresql://USER@HOST/NAME") from None
+    if parsed.drivername in ("postgres", "postgresql"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    try:
+        backend = parsed.get_backend_name()
+        parsed.get_dialect()
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise ConfigError(
+            f"database: {parsed.drivername}: {error}; for Postgres: pip install 'reporter[postgres]'"
+        ) from None
+    if backend not in ("sqlite", "postgresql"):
+        raise ConfigError(f"database: {backend} is not supported; write sqlite:///FILE or postgresql://USER@HOST/NAME")
+    if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise ConfigError("database: a SQLite database in memory is gone with its process; write sqlite:///FILE")
+    return parsed
+
+
+def _create(path: Path) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("BEGIN IMMEDIATE")
+            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+                for statement in schema.create_statements("sqlite"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {schema.USER_VERSION}")
+            connection.execute("COMMIT")
+        finally:
+            connection.close()
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"{path}: can't create the database: {error}") from None
+
+
+def _set_pragmas(connection: sqlite3.Connection, record: object) -> None:
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _check_version(store: Store) -> None:
+    try:
+        with store.read() as connection:
+            found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    except StoreError as error:
+        if isinstance(error.__cause__, DBAPIError) and "alembic_version" in str(error.__cause__.orig):
+            raise SchemaError(f"{store.url}: the database has no schema yet; run: reporter db upgrade") from None
+        raise
+    if found != schema.HEAD:
+        raise SchemaError(
+            f"{store.url}: the schema is at {found}, this program works with {schema.HEAD}; run: reporter db upgrade"
+        )
+
+
+@contextmanager
+def _translated(url: str) -> Iterator[None]:
+    """The one place where a driver's errors become ours."""
+    try:
+        yield
+    except ReporterError:
+        raise
+    except DBAPIError as error:
+        raise StoreError(f"{url}: {_advice(str(error.orig).strip())}") from error
+
+
+def _advice(message: str) -> str:
+    if "not a database" in message or "malformed" in message:
+        return f"{message}; the file is kept as it is: restore a backup, or move it away to begin anew"
+    if "locked" in message:
+        return f"{message} for {BUSY_SECONDS:.0f} s by another program; try again"
+    return message
