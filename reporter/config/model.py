@@ -1,0 +1,337 @@
+"""Every setting of `reporter.yaml`, its type, its default, and what it may not be.
+
+Lengths are nanoseconds here and carry `_ns`; people write `timeout: 10s`.
+"""
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from reporter.errors import ConfigError
+from reporter.slo.durations import UNITS_NS, format_duration, parse_duration
+from reporter.slo.fields import Duration, Name, PositiveCount, PositiveDecimal, PositiveDuration, Spec, Window, refusal
+from reporter.slo.spec import SLO, Globs, Where
+
+Label = Literal["batch_job", "operation", "provider", "model"]
+DATABASE_SCHEMES = ("sqlite", "postgresql", "postgres", "postgresql+psycopg")
+MAX_SECRET_BYTES = 64 * 1024
+
+_METRIC_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
+
+
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError; a directory's name is an OSError
+        raise ValueError(f"{name[:60]!r} is no time zone known here; write one like Europe/Berlin or UTC") from None
+    return name
+
+
+def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
+    """Make a path relative to the file that says it, because cron's working directory is not the person's."""
+    directory: Path = (info.context or {}).get("directory", Path())
+    return directory / path.expanduser()
+
+
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+File = Annotated[Path, AfterValidator(_beside_the_file)]
+
+
+def database_url(url: str) -> str:
+    """Return the URL when it names a database that this program knows.
+
+    Raises:
+        ValueError: it does not; the message has no part of the URL, which may hold a password.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in DATABASE_SCHEMES:
+        raise ValueError("must be a URL like sqlite:///jobs.db or postgresql://user@host/name")
+    if scheme == "sqlite" and not rest.startswith("/"):
+        raise ValueError("must have three slashes for a relative path, sqlite:///jobs.db, or four for an absolute one")
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    if host.casefold() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Pushgateway(Spec):
+    """Where reports are pushed to, and how."""
+
+    url: str = "http://localhost:9091"
+    grouping: dict[str, str] = Field(default_factory=lambda: {"job": "reporter"})
+    username: str | None = None
+    password: SecretStr | None = None
+    password_file: File | None = None
+    bearer_token_file: File | None = None
+    ca_file: File | None = None
+    client_cert: File | None = None
+    client_key: File | None = None
+    timeout_ns: PositiveDuration = Field(default=10 * UNITS_NS["s"], alias="timeout")
+    new_series_delay_ns: Duration = Field(default=30 * UNITS_NS["s"], alias="new_series_delay")
+    """How long a new counter is shown as 0 before its true value, so that `increase()` sees it rise."""
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        try:
+            parts = urlsplit(url)
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            raise ValueError("must be a URL like http://localhost:9091") from None
+        if parts.scheme not in ("http", "https") or not host or re.search(r"[\s\x00-\x1f]", url):
+            raise ValueError("must be an http or https URL like http://localhost:9091")
+        if "@" in parts.netloc:
+            raise ValueError("must hold no credentials; use username with password_file, or bearer_token_file")
+        if parts.query or parts.fragment:
+            raise ValueError("must have neither a query nor a fragment")
+        return url.rstrip("/")
+
+    @field_validator("grouping")
+    @classmethod
+    def _check_grouping(cls, grouping: dict[str, str]) -> dict[str, str]:
+        problems: list[tuple[tuple[str, ...], str]] = []
+        for label in grouping:
+            if not _METRIC_LABEL.fullmatch(label) or label.startswith("__"):
+                problems.append(((label,), "is no label name: letters, digits and _, and no __ in front"))
+            elif label in ("le", "quantile"):
+                problems.append(((label,), "would break every histogram or summary of the group"))
+        if not grouping.get("job"):
+            problems.append(((), "needs job, which names the group at the gateway"))
+        if problems:
+            raise refusal(problems)
+        return grouping
+
+    @model_validator(mode="after")
+    def _check_authentication(self) -> Self:
+        problems: list[tuple[tuple[str], str]] = []
+        passwords = (self.password is not None) + (self.password_file is not None)
+        if passwords > 1:
+            problems.append((("password_file",), "contradicts password: give one of them"))
+        if passwords and self.username is None:
+            problems.append((("username",), "is missing beside the password"))
+        if self.username is not None and not passwords:
+            problems.append((("username",), "needs password_file, or password: ${VARIABLE}"))
+        if self.username is not None and (":" in self.username or not self.username.isprintable()):
+            problems.append((("username",), "must have no colon and no control characters"))
+        if self.bearer_token_file is not None and (self.username is not None or passwords):
+            problems.append((("bearer_token_file",), "contradicts username and password: give one of them"))
+        if self.client_key is not None and self.client_cert is None:
+            problems.append((("client_key",), "needs client_cert"))
+        secret = self.username is not None or passwords or self.bearer_token_file is not None
+        parts = urlsplit(self.url)
+        if secret and parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+            problems.append((("url",), "must be https: credentials are not sent over plain http to another machine"))
+        if problems:
+            raise refusal(problems)
+        return self
+
+    def read_password(self) -> str | None:
+        """Return the password, read from its file when it has one; None without any.
+
+        Raises:
+            ConfigError: the file can't be read or says nothing.
+        """
+        if self.password is not None:
+            return self.password.get_secret_value()
+        return None if self.password_file is None else _read_secret(self.password_file, "password_file")
+
+    def read_bearer_token(self) -> str | None:
+        """Return the bearer token from its file; None without one.
+
+        Raises:
+            ConfigError: the file can't be read or says nothing.
+        """
+        return None if self.bearer_token_file is None else _read_secret(self.bearer_token_file, "bearer_token_file")
+
+
+def _read_secret(file: Path, setting: str) -> str:
+    try:
+        with file.open("rb") as stream:
+            secret = stream.read(MAX_SECRET_BYTES).decode().rstrip("\r\n")
+    except OSError as error:
+        raise ConfigError(f"{file}: can't be read as pushgateway.{setting}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file}: is not UTF-8 text, so it can't be pushgateway.{setting}") from None
+    if not secret or not secret.isprintable():
+        raise ConfigError(f"{file}: must hold one line of text to be pushgateway.{setting}")
+    return secret
+
+
+def _lengths(*labels: str) -> tuple[int, ...]:
+    return tuple(parse_duration(label) for label in labels)
+
+
+class ReportSettings(Spec):
+    """What a report shows, and when a call or a reporter counts as gone."""
+
+    windows_ns: tuple[Window, ...] = Field(
+        default=_lengths("5m", "30m", "1h", "2h", "6h", "1d", "3d", "7d", "30d"), alias="windows", min_length=1
+    )
+    labels: tuple[Label, ...] = ("batch_job", "operation", "provider", "model")
+    max_values_per_label: PositiveCount = 100
+    lost_after_ns: PositiveDuration = Field(default=UNITS_NS["h"], alias="lost_after")
+    """A call that started this long ago and never ended is lost, unless it was given a deadline of its own."""
+    lease_ns: PositiveDuration = Field(default=30 * UNITS_NS["s"], alias="lease")
+    """How long a reporter that went silent keeps others from folding."""
+
+    @field_validator("windows_ns", "labels")
+    @classmethod
+    def _refuse_twice(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        for value in values:
+            if values.count(value) > 1:
+                raise ValueError(f"{format_duration(value) if isinstance(value, int) else value} is there twice")
+        return values
+
+
+class Retention(Spec):
+    """How long raw calls and each kind of tally are kept."""
+
+    calls_ns: PositiveDuration = Field(default=parse_duration("35d"), alias="calls")
+    minutes_ns: PositiveDuration = Field(default=parse_duration("40d"), alias="minutes")
+    hours_ns: PositiveDuration = Field(default=parse_duration("400d"), alias="hours")
+    days_ns: PositiveDuration = Field(default=parse_duration("5y"), alias="days")
+
+
+class Job(Spec):
+    """What is expected of a batch job's runs."""
+
+    schedule: str | None = None
+    timezone: TimeZone | None = None
+    start_grace_ns: Duration | None = Field(default=None, alias="start_grace")
+    max_duration_ns: PositiveDuration | None = Field(default=None, alias="max_duration")
+    max_concurrent: PositiveCount | None = None
+
+    @field_validator("schedule")
+    @classmethod
+    def _check_schedule(cls, schedule: str | None) -> str | None:
+        if schedule is not None and not schedule.startswith("@") and len(schedule.split()) != 5:
+            raise ValueError(f'must be a cron expression of five fields, like "0 3 * * *", not {schedule[:60]!r}')
+        return schedule
+
+
+class CostBudget(Spec):
+    """Money that calls may cost in a period."""
+
+    name: Name
+    usd: PositiveDecimal
+    period_ns: Window | None = Field(default=None, alias="period")
+    calendar: Literal["day", "week", "month"] | None = None
+    timezone: TimeZone = "UTC"
+    where: Where = Where()
+
+    @model_validator(mode="after")
+    def _check_period(self) -> Self:
+        if (self.period_ns is None) == (self.calendar is None):
+            raise ValueError("must say either period, like 30d, or calendar: day, week or month")
+        return self
+
+
+class Exclusion(Spec):
+    """A span of time whose calls some SLOs leave out."""
+
+    from_: AwareDatetime = Field(alias="from")
+    to: AwareDatetime
+    slos: Globs = ("*",)
+    reason: str
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.to <= self.from_:
+            raise refusal([(("to",), "must be later than from")])
+        return self
+
+
+class Config(Spec):
+    """All settings; `reporter.config.load_config` reads them from a file."""
+
+    database: Annotated[str, AfterValidator(database_url)] = Field(default="", repr=False, validate_default=False)
+    """A URL that may hold a password; `masked_database` is for showing."""
+    pushgateway: Pushgateway = Pushgateway()
+    report: ReportSettings = ReportSettings()
+    retention: Retention = Retention()
+    jobs: dict[Name, Job] = Field(default_factory=dict)
+    slos: tuple[SLO, ...] = ()
+    budgets: tuple[CostBudget, ...] = ()
+    exclusions: tuple[Exclusion, ...] = ()
+
+    _source: Path | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        problems = duplicate_names({"slos": [slo.name for slo in self.slos], "budgets": [b.name for b in self.budgets]})
+        longest = max(length for _, length in self.windows)
+        retention = self.retention
+        kept = {"minutes": retention.minutes_ns, "hours": retention.hours_ns, "days": retention.days_ns}
+        for tally, length in kept.items():
+            if length < longest:
+                why = f"{format_duration(length)} is shorter than the longest window, {format_duration(longest)}, which adds them up"
+                problems.append((("retention", tally), why))
+        if problems:
+            raise refusal(problems)
+        return self
+
+    @property
+    def source(self) -> Path | None:
+        """The file these settings were read from; None when there was none."""
+        return self._source
+
+    @property
+    def masked_database(self) -> str:
+        """The database's URL without its password and its options."""
+        url, _, _ = self.database.partition("?")
+        return re.sub(r"^([^/]*//[^/@]*?):.*@", r"\1:***@", url)
+
+    @property
+    def windows(self) -> tuple[tuple[str, int], ...]:
+        """Every window anything needs, as (label, ns), shortest first: the report's, and each SLO's own."""
+        lengths = set(self.report.windows_ns) | {length for slo in self.slos for _, length in slo.windows}
+        return tuple((format_duration(length), length) for length in sorted(lengths))
+
+    @property
+    def unsupported(self) -> tuple[str, ...]:
+        """What was written but is not acted on in this version, a sentence each."""
+        sentences = []
+        for name, job in self.jobs.items():
+            idle = [key for key in ("schedule", "timezone", "start_grace", "max_concurrent") if _is_set(job, key)]
+            if idle:
+                sentences.append(f"jobs.{name}: {', '.join(idle)}: kept, but runs are not yet compared with a schedule.")
+        if self.budgets:
+            names = ", ".join(budget.name for budget in self.budgets)
+            sentences.append(f"budgets ({names}): kept, but cost budgets are not yet computed.")
+        if self.exclusions:
+            sentences.append("exclusions: kept, but no calls are left out yet; SLOs count those times as any other.")
+        return tuple(sentences)
+
+
+def _is_set(job: Job, key: str) -> bool:
+    return key in job.model_fields_set or f"{key}_ns" in job.model_fields_set
+
+
+def duplicate_names(sections: dict[str, list[Any]]) -> list[tuple[tuple[str | int, ...], str]]:
+    """Return (location, sentence) for every name that an earlier entry of its section has already."""
+    problems: list[tuple[tuple[str | int, ...], str]] = []
+    for section, names in sections.items():
+        for index, name in enumerate(names):
+            if name is not None and (first := names.index(name)) < index:
+                problems.append(((section, index, "name"), f"{name!r} is the name of {section}[{first}] already"))
+    return problems
