@@ -61,7 +61,9 @@ def acquire(store: Store, ttl_ns: int) -> Lease:
             {"name": NAME, "holder": holder, "expires": now_ns + ttl_ns, "now": now_ns},
         )
         if taken.rowcount != 1:
-            other = connection.execute(text("SELECT holder, expires_at_ns FROM leases WHERE name = :n"), {"n": NAME}).one()
+            other = connection.execute(
+                text("SELECT holder, expires_at_ns FROM leases WHERE name = :n"), {"n": NAME}
+            ).one()
             host, pid, _ = other.holder.rsplit(":", 2)
             raise LeaseHeld(
                 f"another reporter (process {pid} on {host}) is at work on {store.url};"
@@ -81,4 +83,11 @@ def release(store: Store, lease: Lease) -> None:
 def _now_ns(connection: Connection) -> int:
     if connection.dialect.name == "sqlite":
         return time.time_ns()
-    return int(connection.execute(text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)")).scalar_one()) * 1000
+    return (
+        int(
+            connection.execute(
+                text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)")
+            ).scalar_one()
+        )
+        * 1000
+    )

@@ -19,9 +19,19 @@ if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, Provider, TieredPrices
 
 _DAY_NS = 86_400 * 10**9
-_PROVIDERS = {"azure.ai.openai": "azure", "azure": "azure", "x_ai": "x-ai", "xai": "x-ai", "gemini": "google", "vertex": "google"}
+_PROVIDERS = {
+    "azure.ai.openai": "azure",
+    "azure": "azure",
+    "x_ai": "x-ai",
+    "xai": "x-ai",
+    "gemini": "google",
+    "vertex": "google",
+}
 _TOKEN_PRICES = ("input_mtok", "cache_read_mtok", "cache_write_mtok", "cache_write_1h_mtok", "output_mtok")
-_LIBRARY_PRICES = {"requests_kcount", "output_reasoning_mtok"}  # prices of what a call always has, in rare catalogues entries
+_LIBRARY_PRICES = {
+    "requests_kcount",
+    "output_reasoning_mtok",
+}  # prices of what a call always has, in rare catalogues entries
 _SCALE = 10**6  # of a nano-dollar: 0.0375 USD a million tokens is 37.5 nano-dollars a token, exactly
 
 
@@ -94,7 +104,11 @@ def _by_token(prices: dict[str, Decimal | TieredPrices]) -> _Apply:
     def apply(usage: Usage) -> int:
         tokens = usage.input_tokens or 0
         whole, read_rate, write_rate, hour_rate, output_rate = rates[bisect_left(starts, tokens)]
-        read, write, hour = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0, usage.cache_write_1h_tokens or 0
+        read, write, hour = (
+            usage.cache_read_tokens or 0,
+            usage.cache_write_tokens or 0,
+            usage.cache_write_1h_tokens or 0,
+        )
         total = (
             (tokens - read - write) * whole
             + read * read_rate

@@ -57,7 +57,11 @@ def prune(
     tallies = 0
     with store.write() as connection:
         lease.renew(connection)
-        for resolution, kept_ns in ((1, retention.minutes_ns), (60, retention.hours_ns), (_DAY_MINUTES, retention.days_ns)):
+        for resolution, kept_ns in (
+            (1, retention.minutes_ns),
+            (60, retention.hours_ns),
+            (_DAY_MINUTES, retention.days_ns),
+        ):
             before = (now_ns - kept_ns) // MINUTE_NS // resolution * resolution
             if resolution == 1:
                 _remember(connection, "minutes_pruned_before", before)

@@ -99,4 +99,3 @@ class Merge:
         cumulative = list(accumulate(array("I", dense.to_bytes(size * 4, "little"))))
         total = cumulative[-1]
         return [estimate(skipped + bisect_left(cumulative, -(-rank * total // 100))) for rank in ranks]
-

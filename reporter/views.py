@@ -7,10 +7,14 @@ Read only when a database is created, so that recording does not pay for it.
 def _moment(dialect: str, column: str) -> str:
     """SQL for an integer-nanosecond moment as RFC 3339 text with milliseconds and `Z`."""
     if dialect == "sqlite":
-        return (f"strftime('%Y-%m-%dT%H:%M:%S', {column} / 1000000000, 'unixepoch')"
-                f" || printf('.%03dZ', {column} / 1000000 % 1000)")
-    return (f"to_char(to_timestamp({column} / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS')"
-            f" || '.' || lpad(({column} / 1000000 % 1000)::text, 3, '0') || 'Z'")
+        return (
+            f"strftime('%Y-%m-%dT%H:%M:%S', {column} / 1000000000, 'unixepoch')"
+            f" || printf('.%03dZ', {column} / 1000000 % 1000)"
+        )
+    return (
+        f"to_char(to_timestamp({column} / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS')"
+        f" || '.' || lpad(({column} / 1000000 % 1000)::text, 3, '0') || 'Z'"
+    )
 
 
 def _views(dialect: str) -> dict[str, str]:
@@ -22,8 +26,11 @@ def _views(dialect: str) -> dict[str, str]:
     def scaled(expression: str, name: str) -> str:
         return f"CAST({expression} AS {real}) / 1e9 AS {name}"
 
-    day = (f"strftime('%Y-%m-%d', ended_at_ns / 1000000000, 'unixepoch')" if dialect == "sqlite" else
-           "to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')")
+    day = (
+        f"strftime('%Y-%m-%d', ended_at_ns / 1000000000, 'unixepoch')"
+        if dialect == "sqlite"
+        else "to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
+    )
     measures = f"""count(*) AS calls,
   sum(CASE WHEN status = 'success' THEN 0 ELSE 1 END) AS errors,
   CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,

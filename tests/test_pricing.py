@@ -68,7 +68,5 @@ def test_a_price_computed_by_hand() -> None:
         ("openai", "gpt-4o", Usage(10, 11, None, None, 1)),
     ],
 )
-def test_what_is_not_known_has_no_price_rather_than_a_wrong_one(
-    provider: str | None, model: str, usage: Usage
-) -> None:
+def test_what_is_not_known_has_no_price_rather_than_a_wrong_one(provider: str | None, model: str, usage: Usage) -> None:
     assert PriceList().price(provider, model, AT_NS, usage) == UNKNOWN

@@ -1,0 +1,137 @@
+"""Facts on their way in: every value made storable, the same in both stores, and nothing invented.
+
+What can't be meant (a negative count, NaN, an infinite length) becomes NULL, what is too large is cut, and the column's name
+is kept in `flags`.  Text loses lone surrogates and NULs, which no store takes.  Attributes whose names smell of secrets go.
+Nothing here raises.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MOST_LENGTH_NS = 7 * 86_400 * 10**9
+MOST_TOKENS = 2**40
+MOST_NANOUSD = 10**15
+MOST_LABEL = 200
+MOST_ATTRIBUTES = 16_384
+
+CALL_STATUSES = ("success", "error", "timeout", "cancelled", "abandoned", "lost")
+RUN_STATUSES = ("running", "success", "failed", "timeout", "lost")
+
+_SECRETS = frozenset(
+    ("token", "key", "password", "passwd", "pwd", "secret", "authorization", "auth", "cookie", "apikey", "credential",
+     "credentials", "bearer")
+)  # fmt: skip
+
+
+def text(value: object, most: int = MOST_LABEL) -> str | None:
+    """`value` as text of at most `most` characters; None stays None."""
+    if value is None:
+        return None
+    if type(value) is not str:
+        try:
+            value = str(value)
+        except Exception:  # whatever a stranger's __str__ throws is not the job's affair
+            return None
+    assert isinstance(value, str)
+    if len(value) > most:
+        value = value[: most - 1] + "…"
+    if not value.isascii():
+        value = value.encode("utf-8", "replace").decode("utf-8").replace("\ud800", "\ufffd")
+    return value.replace("\0", "\ufffd") if "\0" in value else value
+
+
+def integer(value: object, most: int, column: str, flags: list[str]) -> int | None:
+    """`value` as an integer in 0…`most`; otherwise NULL or the limit, and a flag."""
+    if value is None:
+        return None
+    if type(value) is not int:
+        try:
+            number = int(value)  # type: ignore[call-overload]  # whatever can't be one raises, and is flagged
+        except Exception:  # NaN, inf, text, strangers' __int__
+            flags.append(column)
+            return None
+        if isinstance(value, bool):
+            return number
+        value = number
+    assert isinstance(value, int)
+    if value < 0:
+        flags.append(column)
+        return None
+    if value > most:
+        flags.append(column)
+        return most
+    return value
+
+
+def nanoseconds(seconds: object, column: str, flags: list[str]) -> int | None:
+    """A length in seconds as nanoseconds, cut at seven days."""
+    if seconds is None:
+        return None
+    try:
+        scaled = float(seconds) * 1e9  # type: ignore[arg-type]  # whatever is no number raises, and is flagged
+        if scaled != scaled or scaled in (float("inf"), float("-inf")):
+            raise ValueError
+    except Exception:
+        flags.append(column)
+        return None
+    return integer(round(scaled), MOST_LENGTH_NS, column, flags)
+
+
+def nanousd(usd: object, flags: list[str]) -> int | None:
+    """Dollars as integer nano-dollars, exact for decimal text."""
+    if usd is None:
+        return None
+    try:
+        from decimal import Decimal
+
+        return integer(int((Decimal(str(usd)) * 10**9).to_integral_value()), MOST_NANOUSD, "cost_nanousd", flags)
+    except Exception:
+        flags.append("cost_nanousd")
+        return None
+
+
+def attributes(given: Mapping[object, object] | None) -> str | None:
+    """Attributes as JSON text of at most 16 KiB; names of secrets are left out, values that are no JSON become text."""
+    if not given:
+        return None
+    import json
+
+    kept = {}
+    for name, value in given.items():
+        key = text(name)
+        if key is not None and not is_secret(key):
+            kept[key] = _plain(value, 4)
+    try:
+        found = json.dumps(kept, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    except Exception:
+        return None
+    if len(found) <= MOST_ATTRIBUTES:
+        return found
+    return json.dumps({"truncated": True, **{k: v for k, v in kept.items() if isinstance(v, int | float | bool)}})[:MOST_ATTRIBUTES] if len(
+        kept
+    ) < 100 else '{"truncated":true}'
+
+
+def is_secret(name: str) -> bool:
+    """Whether an attribute's name smells of a secret: `api_key`, `authToken`, `Set-Cookie`."""
+    import re
+
+    words = re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])", name)
+    return any(word.lower() in _SECRETS for word in words)
+
+
+def _plain(value: object, depth: int) -> object:
+    if value is None or value is True or value is False:
+        return value
+    if type(value) is int:
+        return value if -(2**63) <= value < 2**63 else str(value)[:MOST_LABEL]
+    if type(value) is float:
+        return value if value - value == 0 else None
+    if depth and isinstance(value, dict):
+        return {str(text(k)): _plain(v, depth - 1) for k, v in list(value.items())[:100] if not is_secret(str(text(k)))}
+    if depth and isinstance(value, list | tuple):
+        return [_plain(item, depth - 1) for item in value[:100]]
+    return text(value, 4_096)
