@@ -1,8 +1,8 @@
 """Settings: found, read, checked; every complaint with its file, line and field.
 
-    document   YAML text → plain data that knows its lines
-    model      what may be set, and the defaults
-    complaints pydantic's errors in the words of the file
+document   YAML text → plain data that knows its lines
+model      what may be set, and the defaults
+complaints pydantic's errors in the words of the file
 """
 
 import os
@@ -89,7 +89,7 @@ def default_database(environ: Mapping[str, str] = os.environ) -> str:
     """
     state = _xdg_directory("XDG_STATE_HOME", ".local/state", environ)
     if state is None:
-        raise ConfigError("database: is not set, and there is no HOME to put the default one in; set REPORTER_DATABASE_URL")
+        raise ConfigError("database: is not set, and there is no HOME for the default one; set REPORTER_DATABASE_URL")
     return f"sqlite:///{state / 'reporter' / 'reporter.db'}"
 
 
@@ -104,7 +104,7 @@ def _xdg_directory(variable: str, default: str, environ: Mapping[str, str]) -> P
 def _validate(document: Document, environ: Mapping[str, str], directory: Path) -> Config:
     problems = list(document.problems)
     data = dict(document.data)
-    for section in ("pushgateway", "report", "retention", "jobs", "slos", "budgets", "exclusions"):
+    for section in ("database", "pushgateway", "report", "retention", "jobs", "slos", "budgets", "exclusions"):
         if section in data and data[section] is None:  # `slos:` with everything under it commented out
             del data[section]
     if url := environ.get("REPORTER_DATABASE_URL"):

@@ -1,7 +1,8 @@
 """A YAML text as plain data that remembers its lines.
 
-`yaml.safe_load` semantics, held short: one document, only plain types, caps on size, depth and number of values (so that aliases
-can't multiply), no duplicate keys.  `${NAME}` in text values is the environment variable, `$${` a literal `${`.
+`yaml.safe_load` semantics, held short: one document, only plain types, caps on size, depth and number of values (so
+that aliases can't multiply), no duplicate keys.  `${NAME}` in text values is the environment variable, `$${` a literal
+`${`.
 """
 
 import re
@@ -57,7 +58,8 @@ class Document:
             (problem.line or self.line(problem.location), f"{path(problem.location)}{problem.why}"): None
             for problem in problems
         }
-        return ConfigError("\n".join(f"{self.name}:{line}: {what}" for line, what in sorted(told, key=lambda told: told[0])))
+        in_order = sorted(told, key=lambda told: told[0])
+        return ConfigError("\n".join(f"{self.name}:{line}: {what}" for line, what in in_order))
 
 
 def path(location: Location) -> str:

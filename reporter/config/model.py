@@ -284,7 +284,7 @@ class Config(Spec):
         kept = {"minutes": retention.minutes_ns, "hours": retention.hours_ns, "days": retention.days_ns}
         for tally, length in kept.items():
             if length < longest:
-                why = f"{format_duration(length)} is shorter than the longest window, {format_duration(longest)}, which adds them up"
+                why = f"must be at least the longest window, {format_duration(longest)}, not {format_duration(length)}"
                 problems.append((("retention", tally), why))
         if problems:
             raise refusal(problems)
@@ -314,7 +314,8 @@ class Config(Spec):
         for name, job in self.jobs.items():
             idle = [key for key in ("schedule", "timezone", "start_grace", "max_concurrent") if _is_set(job, key)]
             if idle:
-                sentences.append(f"jobs.{name}: {', '.join(idle)}: kept, but runs are not yet compared with a schedule.")
+                keys = ", ".join(idle)
+                sentences.append(f"jobs.{name}: {keys}: kept, but runs are not yet compared with a schedule.")
         if self.budgets:
             names = ", ".join(budget.name for budget in self.budgets)
             sentences.append(f"budgets ({names}): kept, but cost budgets are not yet computed.")

@@ -1,7 +1,7 @@
 """Multi-window, multi-burn-rate alerts: which pairs of windows an SLO has, and when a pair fires.
 
-A pair fires when the burn rate of its long and of its short window are both above its factor.  The factor is the burn rate that
-uses up `share` of the error budget within the long window: share × period / long.
+A pair fires when the burn rates of its long and of its short window are both above its factor.  The factor is the burn
+rate that uses up `share` of the error budget within the long window: share × period / long.
 
 Source: Google, *The Site Reliability Workbook*, chapter 5 "Alerting on SLOs", sections 4 to 6 and table 5-8,
 https://sre.google/workbook/alerting-on-slos/
@@ -93,8 +93,9 @@ def impossibility(pair: AlertPair, period_ns: int, error_budget_ratio: Decimal) 
 def default_pairs(period_ns: int, error_budget_ratio: Decimal) -> tuple[tuple[AlertPair, ...], tuple[LeftOutPair, ...]]:
     """Return the default pairs that suit a period and an objective, and those left out, each with its reason.
 
-    Left out is what can never fire, what looks back further than the period, and what comes after a pair whose factor is at
-    most 1 already: a burn rate below 1 leaves budget over, and a second pair down there would only repeat the first.
+    Left out is what can never fire, what looks back further than the period, and what comes after a pair whose factor
+    is at most 1 already: that one catches every burn rate that would exhaust the budget, and a further one would alert
+    on less.
     """
     kept: list[AlertPair] = []
     left_out: list[LeftOutPair] = []

@@ -40,7 +40,7 @@ def parse_duration(text: str) -> int:
     while position < len(text) or not text:
         part = _PART.match(text, position)
         if part is None:
-            raise ValueError(f"{_shown(text)} is no duration; write a number and a unit, like 500ms, 2.5s, 5m, 1h30m or 30d")
+            raise ValueError(f"{_shown(text)} is no duration; write numbers with units, like 500ms, 2.5s, 1h30m or 30d")
         unit_ns = UNITS_NS[part[2].replace("µ", "u")]
         if unit_ns >= last:
             raise ValueError(f"{_shown(text)} is no duration: write each unit once, the longest first, like 1h30m")

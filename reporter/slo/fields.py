@@ -46,14 +46,15 @@ def _not_zero(length_ns: int) -> int:
 
 def _whole_minutes(length_ns: int) -> int:
     if length_ns % MINUTE_NS:
-        raise ValueError(f"must be whole minutes, because calls are tallied by the minute; not {format_duration(length_ns)}")
+        length = format_duration(length_ns)
+        raise ValueError(f"must be whole minutes, because calls are tallied by the minute; not {length}")
     return length_ns
 
 
 def _decimal(value: object) -> Decimal:
     """Take a number as it was written: a YAML float's shortest text is what the person typed."""
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
-        raise ValueError("must be a number")  # noqa: TRY004 - pydantic collects ValueErrors
+        raise ValueError("must be a number")
     text = str(value).strip()
     try:
         number = Decimal(text)
@@ -77,7 +78,8 @@ def _objective(percent: Decimal) -> Decimal:
     if percent == 1:
         raise ValueError("1 looks like a ratio, but an objective is percent between 0 and 100, both excluded")
     if percent < 1:
-        raise ValueError(f"{plain(percent)} looks like a ratio, but an objective is percent: did you mean {plain(percent * 100)}?")
+        hint = f"did you mean {plain(percent * 100)}?"
+        raise ValueError(f"{plain(percent)} looks like a ratio, but an objective is percent: {hint}")
     return percent
 
 
@@ -105,7 +107,7 @@ def _label_text(text: str) -> str:
 
 def _refuse_bool(value: object) -> object:
     if isinstance(value, bool):
-        raise ValueError("must be a number, not true or false")  # noqa: TRY004 - as above
+        raise ValueError("must be a number, not true or false")
     return value
 
 

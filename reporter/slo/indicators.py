@@ -1,16 +1,15 @@
 """SLIs: what makes one call good, bad, or no matter of the SLO at all.  One small class a kind.
 
-One rule runs through all kinds that judge calls: **whatever is not a success is bad**, lost calls included; a fast failure is no
-good latency.  A success is good or bad by what was measured.  Where a kind has nothing to measure on a success (no first
-token because nothing was streamed, no output tokens, no known price) the call is out of total.  NULL never makes `good`
-neither true nor false: each `judge` says True, False or None (out), and `sql` says the same of a row, which a property
-test holds together.
+One rule runs through all kinds that judge calls: **whatever is not a success is bad**, lost calls included; a fast
+failure is no good latency. A success is good or bad by what was measured. Where a kind has nothing to measure on a
+success (no first token because nothing was streamed, no output tokens, no known price) the call is out of total. NULL
+never makes `good` neither true nor false: each `judge` says True, False or None (out), and `sql` says the same of a
+row, which a property test holds together.
 """
 
 import difflib
 from abc import abstractmethod
 from decimal import Decimal
-from fractions import Fraction
 from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -100,9 +99,9 @@ class Latency(CallIndicator):
 class TimeToFirstToken(CallIndicator):
     """Good: a streamed call succeeded and its first token came within the threshold.
 
-    A call is out when it was not streamed: it has no time to first token and either says so itself (stream = 0) or succeeded
-    without saying that it streamed.  A failed call that may have been streamed is bad, and so is a streamed success
-    without a first token.
+    A call is out when it was not streamed: it has no time to first token and either says so itself (stream = 0) or
+    succeeded without saying that it streamed.  A failed call that may have been streamed is bad, and so is a streamed
+    success without a first token.
     """
 
     kind: Literal["time_to_first_token"] = "time_to_first_token"
@@ -132,35 +131,41 @@ def _thousandths(rate: Decimal) -> Decimal:
 class Throughput(CallIndicator):
     """Good: the call succeeded and gave its output at least this fast.
 
-    A streamed call's speed is (output_tokens - 1) / (last - first token); any other's, and that of one whose tokens came
-    all at once, is output_tokens / duration.  A success with no output tokens, or with a single streamed one, has no speed
-    and is out; one with tokens and no duration is bad.
+    A streamed call's speed is (output_tokens - 1) / (last - first token); any other's, and that of one whose tokens all
+    came at once, is output_tokens / duration.  A success without output tokens has no speed and is out; one with tokens
+    and no duration is bad.
     """
 
     kind: Literal["throughput"] = "throughput"
     min_tokens_per_second: Annotated[PositiveDecimal, AfterValidator(_thousandths)]
 
+    @property
+    def min_tokens_per_1000_seconds(self) -> int:
+        return int(self.min_tokens_per_second * 1000)
+
     def judge(self, call: JudgedCall) -> bool | None:
         if call.status != "success":
             return False
         tokens, elapsed_ns = call.output_tokens, call.duration_ns
-        if tokens is not None and elapsed_ns is not None and call.ttft_ns is not None and call.ttft_ns < elapsed_ns:
-            tokens, elapsed_ns = tokens - 1, elapsed_ns - call.ttft_ns
         if tokens is None or tokens < 1:
             return None
-        return elapsed_ns is not None and tokens * 10**9 >= Fraction(self.min_tokens_per_second) * elapsed_ns
+        if elapsed_ns is None:
+            return False
+        if call.ttft_ns is not None and call.ttft_ns < elapsed_ns and tokens > 1:
+            tokens, elapsed_ns = tokens - 1, elapsed_ns - call.ttft_ns
+        return tokens * 10**12 >= self.min_tokens_per_1000_seconds * elapsed_ns
 
     def sql(self, dialect: str) -> Predicates:
-        streamed = "duration_ns IS NOT NULL AND ttft_ns IS NOT NULL AND ttft_ns < duration_ns"
+        streamed = "ttft_ns IS NOT NULL AND ttft_ns < duration_ns AND output_tokens > 1"
         tokens = f"(output_tokens - CASE WHEN {streamed} THEN 1 ELSE 0 END)"
         elapsed = f"(duration_ns - CASE WHEN {streamed} THEN ttft_ns ELSE 0 END)"
-        milli = int(self.min_tokens_per_second * 1000)
+        milli = self.min_tokens_per_1000_seconds
         # tokens * 10**12 >= milli * elapsed_ns, cut in two at the microsecond digit so that 64 bits hold every product
         fast = (
             f"{tokens} * 1000000 - ({elapsed} / 1000000) * {milli}"
             f" >= (({elapsed} % 1000000) * {milli} + 999999) / 1000000"
         )
-        measurable = f"output_tokens IS NOT NULL AND {tokens} >= 1"
+        measurable = "output_tokens IS NOT NULL AND output_tokens >= 1"
         return Predicates(
             f"status = 'success' AND {measurable} AND duration_ns IS NOT NULL AND {fast}",
             f"status <> 'success' OR ({measurable})",
@@ -203,7 +208,7 @@ class Cost(CallIndicator):
 
 CALL_KINDS: tuple[type[CallIndicator], ...] = (Availability, Latency, TimeToFirstToken, Throughput, Cost)
 RUN_KINDS = ("job_success", "freshness", "job_duration")
-"""Kinds over runs, refused for now; a run has other columns than a call, so they become classes beside CallIndicator."""
+"""Kinds over runs, refused for now; a run has other columns than a call: they become classes beside CallIndicator."""
 
 _KINDS = {str(kind.model_fields["kind"].default): kind for kind in CALL_KINDS}
 
@@ -221,8 +226,9 @@ def _tagged(value: Any) -> Any:
         raise ValueError(f"{str(kind)[:40]!r} is no kind of SLI: {', '.join(_KINDS)}{meant}")
     fields = {} if fields is None else fields
     if not isinstance(fields, dict):
-        example = {"throughput": "{min_tokens_per_second: 30}", "cost": "{max_usd: 0.05}"}.get(kind, "{threshold: 2.5s}")
-        raise ValueError(f"{kind} takes a mapping, like {kind}: {example}")  # noqa: TRY004 - pydantic collects ValueErrors
+        examples = {"throughput": "{min_tokens_per_second: 30}", "cost": "{max_usd: 0.05}", "availability": "{}"}
+        example = examples.get(kind, "{threshold: 2.5s}")
+        raise ValueError(f"{kind} takes a mapping, like {kind}: {example}")
     if "kind" in fields:
         raise ValueError(f"{kind} has no key 'kind'")
     return {**fields, "kind": kind}

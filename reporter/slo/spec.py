@@ -86,7 +86,8 @@ class Alert(Spec):
     def _says_when(self) -> Self:
         if (self.budget_percent is None) == (self.factor is None):
             raise ValueError(
-                "must say either budget_percent (share of the error budget used within the long window) or factor (burn rate)"
+                "must say either budget_percent, the share of the error budget used within the long window, "
+                "or factor, the burn rate"
             )
         return self
 
@@ -142,7 +143,8 @@ class SLO(Spec):
             return data
         percentile = Decimal(tier[1])
         if "objective" in data and not _same_number(data["objective"], percentile):
-            raise refusal([(("objective",), f"{data['objective']} contradicts sli: {written}, which says {plain(percentile)}")])
+            why = f"{data['objective']} contradicts sli: {written}, which says {plain(percentile)}"
+            raise refusal([(("objective",), why)])
         try:
             parse_duration(tier[2])
         except ValueError as error:
@@ -160,14 +162,14 @@ class SLO(Spec):
     @classmethod
     def _refuse_calendar(cls, calendar: str | None) -> str | None:
         if calendar is not None:
-            raise ValueError("calendar periods of SLOs are not supported in this version; write a rolling one, like period: 30d")
+            raise ValueError("is not supported for SLOs in this version; write a rolling period, like period: 30d")
         return calendar
 
     @field_validator("timezone")
     @classmethod
     def _refuse_timezone(cls, timezone: str | None) -> str | None:
         if timezone is not None:
-            raise ValueError("belongs to calendar periods, which are not supported in this version; a rolling one has no time zone")
+            raise ValueError("belongs to calendar, which is not supported for SLOs in this version; leave it out")
         return timezone
 
     @model_validator(mode="after")
@@ -241,13 +243,13 @@ class SLO(Spec):
         return self.sli.judge(call)
 
     def sql(self, dialect: str) -> Predicates:
-        """Return the same judgement as literal SQL over `calls` for "sqlite" or "postgresql"; labels are not looked at."""
-        good, counted = self.sli.sql(dialect)
+        """Return the same judgement as SQL over `calls` for "sqlite" or "postgresql"; labels are not looked at."""
+        good, counted = (f"({condition})" for condition in self.sli.sql(dialect))
         if not self.exclude_error_types:
             return Predicates(good, counted)
         excluded = ", ".join("'" + error_type.replace("'", "''") + "'" for error_type in self.exclude_error_types)
         kept = f"(error_type IS NULL OR error_type NOT IN ({excluded}))"
-        return Predicates(f"({good}) AND {kept}", f"({counted}) AND {kept}")
+        return Predicates(f"({good} AND {kept})", f"({counted} AND {kept})")
 
 
 def _same_number(written: Any, number: Decimal) -> bool:
