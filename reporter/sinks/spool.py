@@ -20,7 +20,8 @@ try:
 except ImportError:  # another Python than CPython
     from json.encoder import encode_basestring_ascii as quote  # type: ignore[no-redef]
 
-ROTATE_BYTES = 65_536
+ROTATE_BYTES = 65_536  # of starts alone
+ROTATE_DIRTY_BYTES = 8 * 1024 * 1024
 MOST_BYTES = 256 * 1024 * 1024  # a directory; beyond it new facts are dropped and counted, the oldest are kept
 
 COLUMNS = {"call": CALL_COLUMNS, "start": START_COLUMNS, "run": RUN_COLUMNS, "trouble": TROUBLE_COLUMNS}
@@ -126,12 +127,18 @@ class Spool:
             os.close(self._fd)
         self._fd = -1
 
+    def hand_over(self) -> None:
+        """Close a file that holds facts, so that it can be shipped; starts still in flight go on in the next one."""
+        with self._lock:
+            if self._pid == os.getpid() and self._fd >= 0 and self._dirty:
+                self._rotate()
+
     def _append(self, written: bytes, dirty: bool) -> None:
         locked = self._lock.acquire(timeout=0.1)
         try:
             if self._pid != os.getpid():
                 self._forget()
-            if self._fd < 0 or self._size > ROTATE_BYTES:
+            if self._fd < 0 or self._size > (ROTATE_DIRTY_BYTES if self._dirty else ROTATE_BYTES):
                 self._rotate()
             os.write(self._fd, written)
             self._size += len(written)

@@ -1,0 +1,48 @@
+"""Exact SLOs, burn rates and cost for batch jobs that are too short-lived to be scraped.
+
+This is the recording half's face: standard library only, and nothing is opened before the first fact.
+"""
+
+from __future__ import annotations
+
+from reporter.recorder import Recorder
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from reporter.recorder import CallRecording, RunRecording
+
+__all__ = ["Recorder", "call", "configure", "flush", "job", "record"]
+__version__ = "0.1.0"
+
+_default = Recorder()
+
+
+def configure(database: str | None = None, *, job: str | None = None, disabled: bool | None = None) -> Recorder:
+    """Set the default recorder's database and job; what is not given stays with the environment."""
+    global _default
+    _default = Recorder(database, job=job)
+    if disabled is not None:
+        _default.disabled = disabled
+    return _default
+
+
+def call(operation: str, **about: Any) -> CallRecording:
+    """Record a call with the default recorder; see `Recorder.call`."""
+    return _default.call(operation, **about)
+
+
+def job(name: str, **attributes: Any) -> RunRecording:
+    """Record a run with the default recorder; see `Recorder.job`."""
+    return _default.job(name, **attributes)
+
+
+def record(**told: Any) -> str | None:
+    """Record a call measured elsewhere with the default recorder; see `Recorder.record`."""
+    return _default.record(**told)
+
+
+def flush(timeout: float = 2.0) -> bool:
+    """Bring what waits to the database within `timeout` seconds; see `Recorder.flush`."""
+    return _default.flush(timeout)

@@ -1,0 +1,74 @@
+"""Wrapping a function of any kind so that each call of it runs inside a recording.
+
+The wrapper is of the function's own kind, so whatever looks at it (asyncio, pytest, a framework) sees what it saw before.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from typing import Any
+
+_GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200  # CPython's co_flags, as in the inspect module
+
+
+def decorate(again: Callable[[], Any], function: Callable[..., Any]) -> Any:
+    """`function` with each call inside a fresh `again()`, a context manager."""
+    flags = _flags(function)
+    if flags & _ASYNC_GENERATOR:
+
+        async def wrapper(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            generator = function(*args, **kwargs)
+            with again():
+                try:
+                    sent = None
+                    value = await generator.__anext__()
+                    while True:
+                        try:
+                            sent = yield value
+                        except GeneratorExit:
+                            raise
+                        except BaseException as error:
+                            value = await generator.athrow(error)
+                        else:
+                            value = await generator.asend(sent)
+                except StopAsyncIteration:
+                    return
+                finally:
+                    await generator.aclose()
+
+    elif flags & _COROUTINE:
+
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]  # one name, four kinds
+            with again():
+                return await function(*args, **kwargs)
+
+    elif flags & _GENERATOR:
+
+        def wrapper(*args: Any, **kwargs: Any) -> Iterator[Any]:  # type: ignore[misc]
+            with again():
+                return (yield from function(*args, **kwargs))
+
+    else:
+
+        def wrapper(*args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]
+            with again():
+                return function(*args, **kwargs)
+
+    for name in ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__", "__defaults__", "__kwdefaults__"):
+        if hasattr(function, name) and not name.endswith("defaults__"):
+            setattr(wrapper, name, getattr(function, name))
+    wrapper.__dict__.update(getattr(function, "__dict__", {}))
+    wrapper.__wrapped__ = function  # type: ignore[attr-defined]  # functions take attributes
+    return wrapper
+
+
+def _flags(function: object) -> int:
+    while True:
+        inner = getattr(function, "func", None) or getattr(function, "__func__", None)
+        if inner is None:
+            break
+        function = inner
+    code = getattr(function, "__code__", None) or getattr(getattr(type(function), "__call__", None), "__code__", None)
+    return getattr(code, "co_flags", 0)

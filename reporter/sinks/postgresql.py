@@ -1,0 +1,76 @@
+"""Writing to Postgres: into the spool at once, from there to the server in `flush`, within a deadline.
+
+A frozen server hangs a driver for ever whatever its settings say, so shipping runs in a daemon thread that is left behind at
+the deadline.  Lines stay in the spool until their transaction is known to be committed; ids make a second shipping harmless.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+
+from reporter.sinks.spool import Spool, directory_for
+
+RETRY_SECONDS = 60.0  # after a flush that failed: the job pays the deadline once
+
+
+class PostgresSink:
+    """The recorder's way to one Postgres database."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.spool = Spool(directory_for(url))
+        self._failed_at = 0.0
+
+    def start(self, call_id: str, fact: tuple[object, ...]) -> None:
+        """Keep a call's start while it is in flight."""
+        self.spool.start(call_id, fact)
+
+    def call(self, call_id: str, fact: tuple[object, ...]) -> None:
+        """Keep a finished call."""
+        self.spool.write("call", fact)
+        self.spool.end(call_id)
+
+    def run(self, fact: tuple[object, ...]) -> None:
+        """Keep a run's start or end."""
+        self.spool.write("run", fact)
+
+    def trouble(self, fact: tuple[object, ...]) -> None:
+        """Keep what went wrong."""
+        self.spool.write("trouble", fact)
+
+    def flush(self, timeout: float) -> bool:
+        """Ship this process's file and those of dead processes; whether all is committed within `timeout` seconds."""
+        from threading import Thread
+
+        from reporter.sinks.shipping import ship
+
+        if self._failed_at and monotonic() - self._failed_at < RETRY_SECONDS:
+            return False
+        self.spool.hand_over()
+        done: list[bool] = []
+
+        def run() -> None:
+            try:
+                ship(self.url, self.spool.directory)
+                done.append(True)
+            except Exception:  # whatever the driver throws: the lines are still in the spool
+                return
+
+        thread = Thread(target=run, name="reporter-flush", daemon=True)
+        thread.start()
+        thread.join(timeout)
+        self._failed_at = 0.0 if done else monotonic()
+        return bool(done)
+
+    def close(self) -> None:
+        """Let go of the spool."""
+        self.spool.close()
+
+    def before_fork(self) -> None:
+        return
+
+    def after_fork_in_parent(self) -> None:
+        return
+
+    def after_fork_in_child(self) -> None:
+        self.spool.renew_lock()
