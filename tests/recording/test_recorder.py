@@ -325,5 +325,5 @@ def test_recording_imports_nothing_but_the_standard_library_and_not_much_of_it(t
     )
     loaded = {name.partition(".")[0] for name in done.stdout.split()} - {"reporter"}
     assert loaded <= set(sys.stdlib_module_names)
-    heavy = {"json", "uuid", "dataclasses", "typing", "functools", "contextlib", "logging", "threading", "re", "inspect", "asyncio"}
+    heavy = {"json", "uuid", "dataclasses", "typing", "contextlib", "logging", "threading", "re", "inspect", "asyncio"}
     assert not loaded & heavy
