@@ -3,8 +3,9 @@
 A pair fires when the burn rates of its long and of its short window are both above its factor.  The factor is the burn
 rate that uses up `share` of the error budget within the long window: share × period / long.
 
-Source: Google, *The Site Reliability Workbook*, chapter 5 "Alerting on SLOs", sections 4 to 6 and table 5-8,
-https://sre.google/workbook/alerting-on-slos/
+Source: Google, *The Site Reliability Workbook*, chapter 5 "Alerting on SLOs", table 5-8,
+https://sre.google/workbook/alerting-on-slos/ has the pairs of 1h, 6h and 3d; that of 1d, in common use, is from Sloth,
+https://sloth.dev/usage/slos/alerting/
 """
 
 from dataclasses import dataclass

@@ -62,9 +62,11 @@ def _decimal(value: object) -> Decimal:
         raise ValueError(f"must be a number, not {text[:40]!r}") from None
     if not number.is_finite():
         raise ValueError("must be a finite number")
+    if number == 0:
+        return Decimal(0)
     if len(number.as_tuple().digits) > 18 or number.adjusted() > 18 or int(number.as_tuple().exponent) < -18:
         raise ValueError("must be a number of at most 18 digits")
-    return number
+    return Decimal(plain(number))  # 30 and 30.0 are one spec, with one fingerprint
 
 
 def _percent(value: object) -> Decimal:
