@@ -4,8 +4,8 @@ A pair fires when the burn rates of its long and of its short window are both ab
 rate that uses up `share` of the error budget within the long window: share × period / long.
 
 Source: Google, *The Site Reliability Workbook*, chapter 5 "Alerting on SLOs", table 5-8,
-https://sre.google/workbook/alerting-on-slos/ has the pairs of 1h, 6h and 3d; that of 1d, in common use, is from Sloth,
-https://sloth.dev/usage/slos/alerting/
+https://sre.google/workbook/alerting-on-slos/ has the pairs of 1h, 6h and 3d; that of 1d is from Sloth,
+https://github.com/slok/sloth/blob/main/internal/alert/windows/google-30d.yaml
 """
 
 from dataclasses import dataclass
