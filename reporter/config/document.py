@@ -18,6 +18,7 @@ from reporter.errors import ConfigError
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 MAX_VALUES = 50_000
+MAX_NUMBER = 100  # characters of a number or a moment
 
 Location = tuple[str | int, ...]
 """Where a value stands: ("slos", 0, "objective")."""
@@ -158,6 +159,8 @@ class _Reader:
             self.blame(location, f"the YAML tag {node.tag} is not allowed here", node)
             return None
         try:
+            if len(node.value) > MAX_NUMBER and not node.tag.endswith(":str"):
+                raise ValueError("1:1:1:… is a number in base 60, and costs the square of its length")
             value = self.loader.construct_object(node)
         except (ValueError, yaml.YAMLError):
             self.blame(location, f"{node.value[:40]!r} is no valid {node.tag.rpartition(':')[2]}", node)

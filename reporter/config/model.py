@@ -298,8 +298,8 @@ class Config(Spec):
     @property
     def masked_database(self) -> str:
         """The database's URL without its password and its options."""
-        url, _, _ = self.database.partition("?")
-        return re.sub(r"^([^/]*//[^/@]*?):.*@", r"\1:***@", url)
+        masked = re.sub(r"^([^/]*//[^/@:]*):.*@", r"\1:***@", self.database)  # up to the last @: rather too much
+        return masked.partition("?")[0]
 
     @property
     def windows(self) -> tuple[tuple[str, int], ...]:

@@ -75,7 +75,7 @@ def _percent(value: object) -> Decimal:
 
 def _objective(percent: Decimal) -> Decimal:
     if not 0 < percent < 100:
-        why = "; 100 leaves no error budget at all" if percent == 100 else ""
+        why = "; it leaves no budget" if percent == 100 else ""
         raise ValueError(f"must be percent between 0 and 100, both excluded, not {plain(percent)}{why}")
     if percent == 1:
         raise ValueError("1 looks like a ratio, but an objective is percent between 0 and 100, both excluded")

@@ -26,7 +26,7 @@ def test_an_objective_is_the_decimal_that_was_written(written: Any) -> None:
 @pytest.mark.parametrize(
     ("written", "why"),
     [
-        (100, "no error budget"),
+        (100, "leaves no budget"),
         (0, "between 0 and 100"),
         (-5, "between 0 and 100"),
         (101, "between 0 and 100"),
