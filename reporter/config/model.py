@@ -6,7 +6,7 @@ Lengths are nanoseconds here and carry `_ns`; people write `timeout: 10s`.
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, BinaryIO, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -163,13 +163,31 @@ class Pushgateway(Spec):
         """
         return None if self.bearer_token_file is None else _read_secret(self.bearer_token_file, "bearer_token_file")
 
+    def check_files(self) -> None:
+        """Make sure that every file named here can be read now.
+
+        Raises:
+            ConfigError: one can't, or holds no secret where one is expected.
+        """
+        self.read_password()
+        self.read_bearer_token()
+        for setting in ("ca_file", "client_cert", "client_key"):
+            file: Path | None = getattr(self, setting)
+            if file is not None:
+                _open(file, setting).close()
+
+
+def _open(file: Path, setting: str) -> BinaryIO:
+    try:
+        return file.open("rb")
+    except OSError as error:
+        raise ConfigError(f"{file}: can't be read as pushgateway.{setting}: {error.strerror}") from error
+
 
 def _read_secret(file: Path, setting: str) -> str:
     try:
-        with file.open("rb") as stream:
+        with _open(file, setting) as stream:
             secret = stream.read(MAX_SECRET_BYTES).decode().rstrip("\r\n")
-    except OSError as error:
-        raise ConfigError(f"{file}: can't be read as pushgateway.{setting}: {error.strerror}") from error
     except UnicodeDecodeError:
         raise ConfigError(f"{file}: is not UTF-8 text, so it can't be pushgateway.{setting}") from None
     if not secret or not secret.isprintable():

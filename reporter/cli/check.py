@@ -1,0 +1,98 @@
+"""`reporter check`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from reporter.cli.root import Context
+from reporter.config.model import Config
+from reporter.slo.fields import plain
+from reporter.slo.spec import SLO
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.pass_obj
+def check(context: Context, form: str) -> None:
+    """Read the configuration strictly and say what it means.
+
+    Exit 2, and every mistake with its file, line and field, if there is one.  Nothing is opened, written or sent.
+    """
+    config = context.config
+    config.pushgateway.check_files()
+    if form == "json":
+        click.echo(json.dumps(_understood(config), indent=2, allow_nan=False))
+    else:
+        _show(config)
+
+
+def _understood(config: Config) -> dict[str, Any]:
+    return {
+        "source": None if config.source is None else str(config.source),
+        "database": config.masked_database,
+        "pushgateway": {"url": config.pushgateway.url, "grouping": config.pushgateway.grouping},
+        "windows": [label for label, _ in config.windows],
+        "slos": [_understood_slo(slo) for slo in config.slos],
+        "unsupported": list(config.unsupported),
+    }
+
+
+def _understood_slo(slo: SLO) -> dict[str, Any]:
+    return {
+        "slo": slo.name,
+        "service": slo.service,
+        "sli": slo.sli.describe(),
+        "where": slo.where.model_dump(exclude_none=True),
+        "objective_ratio": float(slo.objective_ratio),
+        "period": slo.period,
+        "windows": [label for label, _ in slo.windows],
+        "min_bad_events": slo.min_bad_events,
+        "exclude_error_types": list(slo.exclude_error_types),
+        "alerts": [
+            {"severity": pair.severity, "long": pair.long, "short": pair.short, "factor": float(pair.factor)}
+            for pair in slo.pairs
+        ],
+        "alerts_left_out": [
+            {"long": left.pair.long, "short": left.pair.short, "factor": float(left.pair.factor), "reason": left.reason}
+            for left in slo.left_out_pairs
+        ],
+    }
+
+
+def _show(config: Config) -> None:
+    terminal = sys.stdout.isatty()
+    console = Console(highlight=False, markup=False, emoji=False, width=None if terminal else 140)
+    source = "no reporter.yaml found; these are the defaults" if config.source is None else f"{config.source}: fine"
+    console.print(source, soft_wrap=True)
+    grouping = ", ".join(f'{label}="{value}"' for label, value in config.pushgateway.grouping.items())
+    console.print(f"database     {config.masked_database}", soft_wrap=True)
+    console.print(f"pushgateway  {config.pushgateway.url} ({grouping})", soft_wrap=True)
+    console.print(f"windows      {' '.join(label for label, _ in config.windows)}", soft_wrap=True)
+    if not config.slos:
+        console.print("no SLOs; `reporter init` writes a reporter.yaml with three tiers to start from", soft_wrap=True)
+        return
+    table = Table(
+        "SLO", "service", "SLI", "where", "objective", "period", "alerts: long/short > burn rate", title="SLOs"
+    )
+    for slo in config.slos:
+        alerts = "\n".join(f"{p.severity:<6} {p.long}/{p.short} > {float(p.factor):.6g}" for p in slo.pairs)
+        what = (slo.name, slo.service, slo.sli.describe(), slo.where.describe() or "all calls")
+        table.add_row(*what, f"{plain(slo.objective)} %", slo.period, alerts or "none", end_section=True)
+    console.print(table)
+    for slo in config.slos:
+        for reason, pairs in _left_out(slo).items():
+            console.print(f"{slo.name}: left out {pairs}: {reason}", soft_wrap=True)
+
+
+def _left_out(slo: SLO) -> dict[str, str]:
+    """The default pairs an SLO goes without, by reason."""
+    reasons: dict[str, list[str]] = {}
+    for left in slo.left_out_pairs:
+        reasons.setdefault(left.reason, []).append(f"{left.pair.long}/{left.pair.short}")
+    return {reason: ", ".join(pairs) for reason, pairs in reasons.items()}

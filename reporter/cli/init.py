@@ -1,0 +1,53 @@
+"""`reporter init`."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+
+import click
+
+from reporter.errors import ConfigError
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), default=Path("reporter.yaml"))
+@click.option("--force", is_flag=True, help="Replace a file that is there already.")
+def init(file: Path, force: bool) -> None:
+    """Write a commented reporter.yaml to start from, with three tiers of SLOs."""
+    text = files("reporter.config").joinpath("starter.yaml").read_text(encoding="utf-8")
+    try:
+        _write(file, text, replace=force)
+    except FileExistsError:
+        raise ConfigError(f"{file}: is there already; --force replaces it, or name another file") from None
+    except OSError as error:
+        raise ConfigError(f"{file}: can't be written: {error.strerror}") from error
+    named = "" if file == Path("reporter.yaml") else f" --config {file}"
+    click.echo(f"wrote {file}.  Next:")
+    click.echo(f"  reporter{named} check     what it says, and whether anything is wrong")
+    click.echo('  @reporter.call("chat")    above the function that calls a model, then run your job')
+    click.echo(f"  reporter{named} report    SLOs, calls and cost so far")
+    click.echo(f"  reporter{named} push      the same to the Pushgateway; crontab.example runs it every minute")
+
+
+def _write(file: Path, text: str, *, replace: bool) -> None:
+    """Write the whole file or nothing; an old one stays intact until the new one is on disk.
+
+    Raises:
+        FileExistsError: the file is there and `replace` is False, however late it appeared.
+    """
+    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+            os.fchmod(stream.fileno(), 0o644)
+        if replace:
+            os.replace(temporary, file)
+        else:
+            os.link(temporary, file)
+    finally:
+        Path(temporary).unlink(missing_ok=True)

@@ -1,0 +1,95 @@
+"""`reporter check` and `reporter init`, as a person runs them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(directory: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("REPORTER_", "XDG_"))}
+    return subprocess.run(
+        [sys.executable, "-c", "from reporter.cli import main; main()", *arguments],
+        cwd=directory,
+        env=kept | {"HOME": str(directory), "PYTHONPATH": str(ROOT)} | environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_init_writes_a_file_that_check_understands(tmp_path: Path) -> None:
+    made = run(tmp_path, "init")
+    assert (made.returncode, made.stderr) == (0, "")
+    assert "reporter check" in made.stdout
+    assert (tmp_path / "reporter.yaml").read_bytes() == (ROOT / "examples" / "reporter.yaml").read_bytes()
+    assert os.listdir(tmp_path) == ["reporter.yaml"]
+    checked = run(tmp_path, "check")
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert "gold-availability" in checked.stdout
+    assert "page   1h/5m > 14.4" in checked.stdout
+    assert "gold-latency: left out 1h/5m: factor 14.4 can never be exceeded" in checked.stdout
+
+
+def test_init_keeps_the_file_that_is_there_unless_forced(tmp_path: Path) -> None:
+    file = tmp_path / "reporter.yaml"
+    file.write_text("slos: []\n", encoding="utf-8")
+    refused = run(tmp_path, "init")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "--force" in refused.stderr
+    assert file.read_text(encoding="utf-8") == "slos: []\n"
+    assert run(tmp_path, "init", "--force").returncode == 0
+    assert "gold-latency" in file.read_text(encoding="utf-8")
+
+
+def test_init_where_nothing_can_be_written_says_so(tmp_path: Path) -> None:
+    refused = run(tmp_path, "init", "nowhere/reporter.yaml")
+    assert refused.returncode == 2
+    assert "nowhere/reporter.yaml: can't be written: No such file or directory" in refused.stderr
+
+
+def test_check_without_a_file_shows_the_defaults(tmp_path: Path) -> None:
+    checked = run(tmp_path, "check")
+    assert checked.returncode == 0
+    assert "no reporter.yaml found" in checked.stdout
+    assert f"sqlite:///{tmp_path}/.local/state/reporter/reporter.db" in checked.stdout
+    assert os.listdir(tmp_path) == []
+
+
+def test_check_tells_every_mistake_and_exits_2(tmp_path: Path) -> None:
+    (tmp_path / "reporter.yaml").write_text(
+        "report: {windows: [0m]}\nslos:\n  - name: a\n    sli: availability\n    objective: 100\n", encoding="utf-8"
+    )
+    checked = run(tmp_path, "check")
+    assert (checked.returncode, checked.stdout) == (2, "")
+    assert "reporter.yaml:1: report.windows[0]: must be longer than 0" in checked.stderr
+    assert "reporter.yaml:5: slos[0].objective: must be percent between 0 and 100" in checked.stderr
+    assert os.listdir(tmp_path) == ["reporter.yaml"]
+
+
+def test_check_as_json_has_no_secret_and_keeps_brackets_in_names(tmp_path: Path) -> None:
+    (tmp_path / "reporter.yaml").write_text(
+        "database: postgresql://u:canary@host/db\n"
+        "pushgateway: {username: u, password: canary}\n"
+        "slos: [{name: '[bold]a', sli: p95 < 2.5s}]\n"
+        "budgets: [{name: m, usd: 5, calendar: month}]\n",
+        encoding="utf-8",
+    )
+    checked = run(tmp_path, "check", "--format", "json")
+    understood = json.loads(checked.stdout)
+    assert (understood["database"], understood["slos"][0]["slo"]) == ("postgresql://u:***@host/db", "[bold]a")
+    assert "budgets (m): kept, but cost budgets are not yet computed." in checked.stderr
+    table = run(tmp_path, "check")
+    assert "[bold]a" in table.stdout
+    assert "canary" not in checked.stdout + checked.stderr + table.stdout + table.stderr
+
+
+def test_check_misses_a_secret_file_before_the_push_does(tmp_path: Path) -> None:
+    (tmp_path / "reporter.yaml").write_text("pushgateway: {bearer_token_file: token}\n", encoding="utf-8")
+    checked = run(tmp_path, "check")
+    assert checked.returncode == 2
+    assert "token: can't be read as pushgateway.bearer_token_file" in checked.stderr
