@@ -61,6 +61,7 @@ def ingest_file(store: Store, path: Path, progress: Callable[[int], None] = lamb
     lines = bad = 0
     reasons = path.with_name(path.name + ".bad")
     try:
+        reasons.unlink(missing_ok=True)  # of an earlier reading of the same file
         with path.open("rb") as file:
             while chunk := list(islice(file, CHUNK)):
                 wrong = _ingest_lines(store, chunk)

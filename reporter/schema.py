@@ -235,6 +235,11 @@ _TYPES = {
 _CLUSTERED = ("tallies", "slo_tallies", "starts", "totals")  # WITHOUT ROWID: one b-tree, read by range of the key
 
 
+def type_name(dialect: str, kind: str) -> str:
+    """What `kind` of column is called on "sqlite" or "postgresql"."""
+    return _TYPES[dialect][kind]
+
+
 def columns(table: str) -> tuple[str, ...]:
     """The names of `table`'s columns, in order."""
     return tuple(name for name, _, _ in TABLES[table][0])

@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from reporter import schema
 from reporter.errors import ConfigError, ReporterError, SchemaError, StoreError
+from reporter.sinks.sqlite import create
 
 BUSY_SECONDS = 5.0
 
@@ -59,7 +60,7 @@ class Store:
             connection.commit()
 
 
-def open_store(url: str, *, must_exist: bool = False) -> Store:
+def open_store(url: str, *, must_exist: bool = False, check_version: bool = True) -> Store:
     """Open the database at `url`; a SQLite file that is not there yet is created, unless it `must_exist`.
 
     Raises:
@@ -86,7 +87,8 @@ def open_store(url: str, *, must_exist: bool = False) -> Store:
     else:
         engine = create_engine(parsed, poolclass=NullPool, hide_parameters=True, connect_args={"connect_timeout": 10})
     store = Store(engine, shown, dialect)
-    _check_version(store)
+    if check_version:
+        _check_version(store)
     return store
 
 
@@ -117,13 +119,7 @@ def _create(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("BEGIN IMMEDIATE")
-            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                for statement in schema.create_statements("sqlite"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {schema.USER_VERSION}")
-            connection.execute("COMMIT")
+            create(connection)
         finally:
             connection.close()
     except (OSError, sqlite3.Error) as error:

@@ -1,0 +1,506 @@
+"""The first schema: facts, tallies, totals, the reporter's state, and views for people."""
+
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+SQLITE = (
+    """CREATE TABLE calls (
+      seq INTEGER PRIMARY KEY,
+      call_id TEXT NOT NULL,
+      ended_at_ns INTEGER NOT NULL,
+      started_at_ns INTEGER,
+      duration_ns INTEGER,
+      ttft_ns INTEGER,
+      batch_job TEXT,
+      run_id TEXT,
+      operation TEXT NOT NULL,
+      provider TEXT,
+      model TEXT,
+      response_model TEXT,
+      status TEXT NOT NULL,
+      error_type TEXT,
+      http_status INTEGER,
+      retries INTEGER,
+      stream INTEGER,
+      input_tokens INTEGER,
+      cache_read_tokens INTEGER,
+      cache_write_tokens INTEGER,
+      cache_write_1h_tokens INTEGER,
+      output_tokens INTEGER,
+      reasoning_tokens INTEGER,
+      usage_status TEXT,
+      price_class TEXT,
+      cost_nanousd INTEGER,
+      cost_source TEXT,
+      finish_reason TEXT,
+      trace_id TEXT,
+      attributes TEXT,
+      flags TEXT,
+      folded_at_ns INTEGER,
+      UNIQUE (call_id)
+    )""",
+    """CREATE TABLE corrections (
+      call_id TEXT NOT NULL,
+      ended_at_ns INTEGER NOT NULL,
+      started_at_ns INTEGER,
+      duration_ns INTEGER,
+      ttft_ns INTEGER,
+      batch_job TEXT,
+      run_id TEXT,
+      operation TEXT NOT NULL,
+      provider TEXT,
+      model TEXT,
+      response_model TEXT,
+      status TEXT NOT NULL,
+      error_type TEXT,
+      http_status INTEGER,
+      retries INTEGER,
+      stream INTEGER,
+      input_tokens INTEGER,
+      cache_read_tokens INTEGER,
+      cache_write_tokens INTEGER,
+      cache_write_1h_tokens INTEGER,
+      output_tokens INTEGER,
+      reasoning_tokens INTEGER,
+      usage_status TEXT,
+      price_class TEXT,
+      cost_nanousd INTEGER,
+      cost_source TEXT,
+      finish_reason TEXT,
+      trace_id TEXT,
+      attributes TEXT,
+      flags TEXT,
+      PRIMARY KEY (call_id)
+    )""",
+    """CREATE TABLE starts (
+      call_id TEXT NOT NULL,
+      started_at_ns INTEGER NOT NULL,
+      deadline_at_ns INTEGER,
+      batch_job TEXT,
+      run_id TEXT,
+      operation TEXT NOT NULL,
+      provider TEXT,
+      model TEXT,
+      host TEXT,
+      pid INTEGER,
+      PRIMARY KEY (call_id)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE runs (
+      run_id TEXT NOT NULL,
+      batch_job TEXT NOT NULL,
+      started_at_ns INTEGER NOT NULL,
+      ended_at_ns INTEGER,
+      duration_ns INTEGER,
+      status TEXT NOT NULL,
+      exit_code INTEGER,
+      error_type TEXT,
+      items INTEGER,
+      host TEXT,
+      pid INTEGER,
+      scheduled_for_ns INTEGER,
+      output_tail TEXT,
+      attributes TEXT,
+      folded_status TEXT,
+      PRIMARY KEY (run_id)
+    )""",
+    """CREATE TABLE troubles (
+      trouble_id TEXT NOT NULL,
+      at_ns INTEGER NOT NULL,
+      host TEXT,
+      pid INTEGER,
+      trouble TEXT NOT NULL,
+      occurrences INTEGER NOT NULL,
+      detail TEXT,
+      PRIMARY KEY (trouble_id)
+    )""",
+    """CREATE TABLE series (
+      series_id INTEGER PRIMARY KEY,
+      batch_job TEXT NOT NULL,
+      operation TEXT NOT NULL,
+      provider TEXT NOT NULL,
+      model TEXT NOT NULL,
+      UNIQUE (batch_job, operation, provider, model)
+    )""",
+    """CREATE TABLE tallies (
+      resolution INTEGER NOT NULL,
+      bucket INTEGER NOT NULL,
+      series_id INTEGER NOT NULL,
+      calls INTEGER NOT NULL,
+      errors INTEGER NOT NULL,
+      lost INTEGER NOT NULL,
+      unpriced INTEGER NOT NULL,
+      input_tokens INTEGER NOT NULL,
+      cache_read_tokens INTEGER NOT NULL,
+      cache_write_tokens INTEGER NOT NULL,
+      output_tokens INTEGER NOT NULL,
+      reasoning_tokens INTEGER NOT NULL,
+      cost_nanousd INTEGER NOT NULL,
+      durations BLOB,
+      ttfts BLOB,
+      speeds BLOB,
+      PRIMARY KEY (resolution, bucket, series_id)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE totals (
+      series_id INTEGER NOT NULL,
+      status TEXT NOT NULL,
+      calls INTEGER NOT NULL,
+      unpriced INTEGER NOT NULL,
+      input_tokens INTEGER NOT NULL,
+      cache_read_tokens INTEGER NOT NULL,
+      cache_write_tokens INTEGER NOT NULL,
+      output_tokens INTEGER NOT NULL,
+      reasoning_tokens INTEGER NOT NULL,
+      cost_nanousd INTEGER NOT NULL,
+      duration_sum_ns INTEGER NOT NULL,
+      ttft_sum_ns INTEGER NOT NULL,
+      speed_sum INTEGER NOT NULL,
+      duration_counts TEXT NOT NULL,
+      ttft_counts TEXT NOT NULL,
+      speed_counts TEXT NOT NULL,
+      PRIMARY KEY (series_id, status)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE slos (
+      slo_id INTEGER PRIMARY KEY,
+      name TEXT NOT NULL,
+      fingerprint TEXT NOT NULL,
+      counted_from_ns INTEGER,
+      good INTEGER NOT NULL,
+      bad INTEGER NOT NULL,
+      retired_at_ns INTEGER
+    )""",
+    """CREATE TABLE slo_tallies (
+      resolution INTEGER NOT NULL,
+      bucket INTEGER NOT NULL,
+      slo_id INTEGER NOT NULL,
+      good INTEGER NOT NULL,
+      bad INTEGER NOT NULL,
+      PRIMARY KEY (resolution, bucket, slo_id)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE job_totals (
+      batch_job TEXT NOT NULL,
+      status TEXT NOT NULL,
+      runs INTEGER NOT NULL,
+      PRIMARY KEY (batch_job, status)
+    )""",
+    """CREATE TABLE state (
+      name TEXT NOT NULL,
+      value TEXT NOT NULL,
+      PRIMARY KEY (name)
+    )""",
+    """CREATE TABLE leases (
+      name TEXT NOT NULL,
+      holder TEXT NOT NULL,
+      expires_at_ns INTEGER NOT NULL,
+      PRIMARY KEY (name)
+    )""",
+    """CREATE TABLE pushes (
+      group_key TEXT NOT NULL,
+      sequence INTEGER NOT NULL,
+      sent BLOB NOT NULL,
+      acknowledged_at_ns INTEGER,
+      PRIMARY KEY (group_key)
+    )""",
+    """CREATE INDEX runs_started ON runs (batch_job, started_at_ns)""",
+    """CREATE INDEX runs_unfolded ON runs (run_id) WHERE folded_status IS NULL OR folded_status <> status""",
+    """CREATE VIEW v_calls AS
+    SELECT call_id, strftime('%Y-%m-%dT%H:%M:%S', ended_at_ns / 1000000000, 'unixepoch') || printf('.%03dZ', ended_at_ns / 1000000 % 1000) AS ended_at, strftime('%Y-%m-%dT%H:%M:%S', started_at_ns / 1000000000, 'unixepoch') || printf('.%03dZ', started_at_ns / 1000000 % 1000) AS started_at,
+      CAST(duration_ns AS REAL) / 1e9 AS duration_seconds, CAST(ttft_ns AS REAL) / 1e9 AS ttft_seconds,
+      batch_job, run_id, operation, provider, model, response_model, status, error_type, http_status, retries, stream,
+      input_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens,
+      usage_status, price_class, CAST(cost_nanousd AS REAL) / 1e9 AS cost_usd, cost_source, finish_reason, trace_id, attributes, flags
+    FROM calls""",
+    """CREATE VIEW v_runs AS
+    SELECT r.run_id, r.batch_job, strftime('%Y-%m-%dT%H:%M:%S', r.started_at_ns / 1000000000, 'unixepoch') || printf('.%03dZ', r.started_at_ns / 1000000 % 1000) AS started_at,
+      strftime('%Y-%m-%dT%H:%M:%S', r.ended_at_ns / 1000000000, 'unixepoch') || printf('.%03dZ', r.ended_at_ns / 1000000 % 1000) AS ended_at, CAST(r.duration_ns AS REAL) / 1e9 AS duration_seconds,
+      r.status, r.exit_code, r.error_type, r.items, r.host, r.pid, c.calls, c.errors, c.input_tokens, c.output_tokens,
+      CAST(c.cost_nanousd AS REAL) / 1e9 AS cost_usd, CAST(c.cost_nanousd AS REAL) / 1e9 / nullif(r.items, 0) AS cost_usd_per_item,
+      c.unpriced_calls
+    FROM runs r LEFT JOIN (
+      SELECT run_id, count(*) AS calls, sum(CASE WHEN status = 'success' THEN 0 ELSE 1 END) AS errors,
+        CAST(sum(input_tokens) AS BIGINT) AS input_tokens, CAST(sum(output_tokens) AS BIGINT) AS output_tokens,
+        CAST(sum(cost_nanousd) AS BIGINT) AS cost_nanousd,
+        sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) AS unpriced_calls
+      FROM calls GROUP BY run_id
+    ) c ON c.run_id = r.run_id""",
+    """CREATE VIEW v_cost_daily AS
+    SELECT strftime('%Y-%m-%d', ended_at_ns / 1000000000, 'unixepoch') AS day, count(*) AS calls,
+      sum(CASE WHEN status = 'success' THEN 0 ELSE 1 END) AS errors,
+      CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
+      CAST(coalesce(sum(output_tokens), 0) AS BIGINT) AS output_tokens,
+      CAST(sum(cost_nanousd) AS REAL) / 1e9 AS cost_usd,
+      sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) AS unpriced_calls
+    FROM calls GROUP BY 1""",
+    """CREATE VIEW v_cost_by_model AS
+    SELECT provider, model, count(*) AS calls,
+      sum(CASE WHEN status = 'success' THEN 0 ELSE 1 END) AS errors,
+      CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
+      CAST(coalesce(sum(output_tokens), 0) AS BIGINT) AS output_tokens,
+      CAST(sum(cost_nanousd) AS REAL) / 1e9 AS cost_usd,
+      sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) AS unpriced_calls
+    FROM calls WHERE model IS NOT NULL GROUP BY provider, model""",
+    """CREATE VIEW v_cost_by_job AS
+    SELECT batch_job, count(*) AS calls,
+      sum(CASE WHEN status = 'success' THEN 0 ELSE 1 END) AS errors,
+      CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
+      CAST(coalesce(sum(output_tokens), 0) AS BIGINT) AS output_tokens,
+      CAST(sum(cost_nanousd) AS REAL) / 1e9 AS cost_usd,
+      sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) AS unpriced_calls
+    FROM calls GROUP BY batch_job""",
+)
+
+POSTGRESQL = (
+    """CREATE TABLE calls (
+      seq BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+      call_id TEXT COLLATE "C" NOT NULL,
+      ended_at_ns BIGINT NOT NULL,
+      started_at_ns BIGINT,
+      duration_ns BIGINT,
+      ttft_ns BIGINT,
+      batch_job TEXT,
+      run_id TEXT,
+      operation TEXT NOT NULL,
+      provider TEXT,
+      model TEXT,
+      response_model TEXT,
+      status TEXT NOT NULL,
+      error_type TEXT,
+      http_status BIGINT,
+      retries BIGINT,
+      stream BIGINT,
+      input_tokens BIGINT,
+      cache_read_tokens BIGINT,
+      cache_write_tokens BIGINT,
+      cache_write_1h_tokens BIGINT,
+      output_tokens BIGINT,
+      reasoning_tokens BIGINT,
+      usage_status TEXT,
+      price_class TEXT,
+      cost_nanousd BIGINT,
+      cost_source TEXT,
+      finish_reason TEXT,
+      trace_id TEXT,
+      attributes TEXT,
+      flags TEXT,
+      folded_at_ns BIGINT,
+      UNIQUE (call_id)
+    )""",
+    """CREATE TABLE corrections (
+      call_id TEXT COLLATE "C" NOT NULL,
+      ended_at_ns BIGINT NOT NULL,
+      started_at_ns BIGINT,
+      duration_ns BIGINT,
+      ttft_ns BIGINT,
+      batch_job TEXT,
+      run_id TEXT,
+      operation TEXT NOT NULL,
+      provider TEXT,
+      model TEXT,
+      response_model TEXT,
+      status TEXT NOT NULL,
+      error_type TEXT,
+      http_status BIGINT,
+      retries BIGINT,
+      stream BIGINT,
+      input_tokens BIGINT,
+      cache_read_tokens BIGINT,
+      cache_write_tokens BIGINT,
+      cache_write_1h_tokens BIGINT,
+      output_tokens BIGINT,
+      reasoning_tokens BIGINT,
+      usage_status TEXT,
+      price_class TEXT,
+      cost_nanousd BIGINT,
+      cost_source TEXT,
+      finish_reason TEXT,
+      trace_id TEXT,
+      attributes TEXT,
+      flags TEXT,
+      PRIMARY KEY (call_id)
+    )""",
+    """CREATE TABLE starts (
+      call_id TEXT COLLATE "C" NOT NULL,
+      started_at_ns BIGINT NOT NULL,
+      deadline_at_ns BIGINT,
+      batch_job TEXT,
+      run_id TEXT,
+      operation TEXT NOT NULL,
+      provider TEXT,
+      model TEXT,
+      host TEXT,
+      pid BIGINT,
+      PRIMARY KEY (call_id)
+    )""",
+    """CREATE TABLE runs (
+      run_id TEXT NOT NULL,
+      batch_job TEXT NOT NULL,
+      started_at_ns BIGINT NOT NULL,
+      ended_at_ns BIGINT,
+      duration_ns BIGINT,
+      status TEXT NOT NULL,
+      exit_code BIGINT,
+      error_type TEXT,
+      items BIGINT,
+      host TEXT,
+      pid BIGINT,
+      scheduled_for_ns BIGINT,
+      output_tail TEXT,
+      attributes TEXT,
+      folded_status TEXT,
+      PRIMARY KEY (run_id)
+    )""",
+    """CREATE TABLE troubles (
+      trouble_id TEXT NOT NULL,
+      at_ns BIGINT NOT NULL,
+      host TEXT,
+      pid BIGINT,
+      trouble TEXT NOT NULL,
+      occurrences BIGINT NOT NULL,
+      detail TEXT,
+      PRIMARY KEY (trouble_id)
+    )""",
+    """CREATE TABLE series (
+      series_id BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+      batch_job TEXT NOT NULL,
+      operation TEXT NOT NULL,
+      provider TEXT NOT NULL,
+      model TEXT NOT NULL,
+      UNIQUE (batch_job, operation, provider, model)
+    )""",
+    """CREATE TABLE tallies (
+      resolution BIGINT NOT NULL,
+      bucket BIGINT NOT NULL,
+      series_id BIGINT NOT NULL,
+      calls BIGINT NOT NULL,
+      errors BIGINT NOT NULL,
+      lost BIGINT NOT NULL,
+      unpriced BIGINT NOT NULL,
+      input_tokens BIGINT NOT NULL,
+      cache_read_tokens BIGINT NOT NULL,
+      cache_write_tokens BIGINT NOT NULL,
+      output_tokens BIGINT NOT NULL,
+      reasoning_tokens BIGINT NOT NULL,
+      cost_nanousd BIGINT NOT NULL,
+      durations BYTEA,
+      ttfts BYTEA,
+      speeds BYTEA,
+      PRIMARY KEY (resolution, bucket, series_id)
+    )""",
+    """CREATE TABLE totals (
+      series_id BIGINT NOT NULL,
+      status TEXT NOT NULL,
+      calls BIGINT NOT NULL,
+      unpriced BIGINT NOT NULL,
+      input_tokens BIGINT NOT NULL,
+      cache_read_tokens BIGINT NOT NULL,
+      cache_write_tokens BIGINT NOT NULL,
+      output_tokens BIGINT NOT NULL,
+      reasoning_tokens BIGINT NOT NULL,
+      cost_nanousd BIGINT NOT NULL,
+      duration_sum_ns BIGINT NOT NULL,
+      ttft_sum_ns BIGINT NOT NULL,
+      speed_sum BIGINT NOT NULL,
+      duration_counts TEXT NOT NULL,
+      ttft_counts TEXT NOT NULL,
+      speed_counts TEXT NOT NULL,
+      PRIMARY KEY (series_id, status)
+    )""",
+    """CREATE TABLE slos (
+      slo_id BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+      name TEXT NOT NULL,
+      fingerprint TEXT NOT NULL,
+      counted_from_ns BIGINT,
+      good BIGINT NOT NULL,
+      bad BIGINT NOT NULL,
+      retired_at_ns BIGINT
+    )""",
+    """CREATE TABLE slo_tallies (
+      resolution BIGINT NOT NULL,
+      bucket BIGINT NOT NULL,
+      slo_id BIGINT NOT NULL,
+      good BIGINT NOT NULL,
+      bad BIGINT NOT NULL,
+      PRIMARY KEY (resolution, bucket, slo_id)
+    )""",
+    """CREATE TABLE job_totals (
+      batch_job TEXT NOT NULL,
+      status TEXT NOT NULL,
+      runs BIGINT NOT NULL,
+      PRIMARY KEY (batch_job, status)
+    )""",
+    """CREATE TABLE state (
+      name TEXT NOT NULL,
+      value TEXT NOT NULL,
+      PRIMARY KEY (name)
+    )""",
+    """CREATE TABLE leases (
+      name TEXT NOT NULL,
+      holder TEXT NOT NULL,
+      expires_at_ns BIGINT NOT NULL,
+      PRIMARY KEY (name)
+    )""",
+    """CREATE TABLE pushes (
+      group_key TEXT NOT NULL,
+      sequence BIGINT NOT NULL,
+      sent BYTEA NOT NULL,
+      acknowledged_at_ns BIGINT,
+      PRIMARY KEY (group_key)
+    )""",
+    """CREATE INDEX calls_unfolded ON calls (seq) WHERE folded_at_ns IS NULL""",
+    """CREATE INDEX runs_started ON runs (batch_job, started_at_ns)""",
+    """CREATE INDEX runs_unfolded ON runs (run_id) WHERE folded_status IS NULL OR folded_status <> status""",
+    """CREATE VIEW v_calls AS
+    SELECT call_id, to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS') || '.' || lpad((ended_at_ns / 1000000 % 1000)::text, 3, '0') || 'Z' AS ended_at, to_char(to_timestamp(started_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS') || '.' || lpad((started_at_ns / 1000000 % 1000)::text, 3, '0') || 'Z' AS started_at,
+      CAST(duration_ns AS DOUBLE PRECISION) / 1e9 AS duration_seconds, CAST(ttft_ns AS DOUBLE PRECISION) / 1e9 AS ttft_seconds,
+      batch_job, run_id, operation, provider, model, response_model, status, error_type, http_status, retries, stream,
+      input_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens,
+      usage_status, price_class, CAST(cost_nanousd AS DOUBLE PRECISION) / 1e9 AS cost_usd, cost_source, finish_reason, trace_id, attributes, flags
+    FROM calls""",
+    """CREATE VIEW v_runs AS
+    SELECT r.run_id, r.batch_job, to_char(to_timestamp(r.started_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS') || '.' || lpad((r.started_at_ns / 1000000 % 1000)::text, 3, '0') || 'Z' AS started_at,
+      to_char(to_timestamp(r.ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS') || '.' || lpad((r.ended_at_ns / 1000000 % 1000)::text, 3, '0') || 'Z' AS ended_at, CAST(r.duration_ns AS DOUBLE PRECISION) / 1e9 AS duration_seconds,
+      r.status, r.exit_code, r.error_type, r.items, r.host, r.pid, c.calls, c.errors, c.input_tokens, c.output_tokens,
+      CAST(c.cost_nanousd AS DOUBLE PRECISION) / 1e9 AS cost_usd, CAST(c.cost_nanousd AS DOUBLE PRECISION) / 1e9 / nullif(r.items, 0) AS cost_usd_per_item,
+      c.unpriced_calls
+    FROM runs r LEFT JOIN (
+      SELECT run_id, count(*) AS calls, sum(CASE WHEN status = 'success' THEN 0 ELSE 1 END) AS errors,
+        CAST(sum(input_tokens) AS BIGINT) AS input_tokens, CAST(sum(output_tokens) AS BIGINT) AS output_tokens,
+        CAST(sum(cost_nanousd) AS BIGINT) AS cost_nanousd,
+        sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) AS unpriced_calls
+      FROM calls GROUP BY run_id
+    ) c ON c.run_id = r.run_id""",
+    """CREATE VIEW v_cost_daily AS
+    SELECT to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day, count(*) AS calls,
+      sum(CASE WHEN status = 'success' THEN 0 ELSE 1 END) AS errors,
+      CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
+      CAST(coalesce(sum(output_tokens), 0) AS BIGINT) AS output_tokens,
+      CAST(sum(cost_nanousd) AS DOUBLE PRECISION) / 1e9 AS cost_usd,
+      sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) AS unpriced_calls
+    FROM calls GROUP BY 1""",
+    """CREATE VIEW v_cost_by_model AS
+    SELECT provider, model, count(*) AS calls,
+      sum(CASE WHEN status = 'success' THEN 0 ELSE 1 END) AS errors,
+      CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
+      CAST(coalesce(sum(output_tokens), 0) AS BIGINT) AS output_tokens,
+      CAST(sum(cost_nanousd) AS DOUBLE PRECISION) / 1e9 AS cost_usd,
+      sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) AS unpriced_calls
+    FROM calls WHERE model IS NOT NULL GROUP BY provider, model""",
+    """CREATE VIEW v_cost_by_job AS
+    SELECT batch_job, count(*) AS calls,
+      sum(CASE WHEN status = 'success' THEN 0 ELSE 1 END) AS errors,
+      CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
+      CAST(coalesce(sum(output_tokens), 0) AS BIGINT) AS output_tokens,
+      CAST(sum(cost_nanousd) AS DOUBLE PRECISION) / 1e9 AS cost_usd,
+      sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) AS unpriced_calls
+    FROM calls GROUP BY batch_job""",
+)
+
+
+def upgrade() -> None:
+    for statement in SQLITE if op.get_bind().dialect.name == "sqlite" else POSTGRESQL:
+        op.get_bind().exec_driver_sql(statement)
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute("PRAGMA user_version = 1")

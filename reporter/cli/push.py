@@ -1,0 +1,29 @@
+"""`reporter push`."""
+
+from __future__ import annotations
+
+import click
+
+from reporter import cycle
+from reporter.cli.root import Context, moment_option
+
+
+@click.command()
+@click.option("--as-of", metavar="MOMENT", help="Push the report of this past minute (RFC 3339).")
+@click.option("--dry-run", is_flag=True, help="Print what would be pushed; send nothing, remember nothing.")
+@click.option("--no-fold", is_flag=True, help="Push what is folded already.")
+@click.pass_obj
+def push(context: Context, as_of: str | None, dry_run: bool, no_fold: bool) -> None:
+    """Fold new rows, prune old ones, and PUT the whole truth to the Pushgateway."""
+    pushed = cycle.push(
+        context.store, context.config, moment_option(as_of), fold_first=not no_fold, dry_run=dry_run
+    )
+    if dry_run:
+        click.echo(pushed.body.decode(), nl=False)
+        return
+    click.echo(f"pushed {pushed.series} series as number {pushed.sequence}, {len(pushed.body)} bytes")
+    if pushed.new_series:
+        delay = context.config.pushgateway.new_series_delay_ns / 1e9
+        click.echo(f"{pushed.new_series} counters are new: shown as 0 now, truly from a push {delay:g} s on", err=True)
+    if pushed.held:
+        click.echo(f"{pushed.held} counters would have fallen and were held", err=True)

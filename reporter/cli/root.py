@@ -1,0 +1,102 @@
+"""The root command: global options, and subcommands by name."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from datetime import datetime
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from reporter import __version__
+from reporter.config import load_config
+from reporter.config.model import Config
+from reporter.errors import ConfigError
+from reporter.store import Store, open_store
+
+COMMANDS = {
+    "check": ("reporter.cli.check", "check", "Read the configuration strictly and say what it means."),
+    "db": ("reporter.cli.db", "db", "Create, migrate and check the database."),
+    "ingest": ("reporter.cli.ingest", "ingest", "Bring JSON Lines, or the spool, into the database."),
+    "init": ("reporter.cli.init", "init", "Write a commented reporter.yaml to start from."),
+    "prune": ("reporter.cli.prune", "prune", "Delete what is older than the retention says."),
+    "push": ("reporter.cli.push", "push", "Fold, report, and PUT the whole truth to the Pushgateway."),
+    "report": ("reporter.cli.report", "report", "Show SLOs, calls and cost; sends nothing."),
+}
+
+
+class Context:
+    """What subcommands share, opened when first asked for."""
+
+    def __init__(self, config_path: Path | None, database: str | None) -> None:
+        self._config_path, self._database = config_path, database
+
+    @cached_property
+    def config(self) -> Config:
+        config = load_config(self._config_path)
+        if self._database:
+            config = config.model_copy(update={"database": self._database})
+        for sentence in config.unsupported:
+            click.echo(f"reporter: warning: {sentence}", err=True)
+        return config
+
+    @cached_property
+    def store(self) -> Store:
+        return open_store(self.config.database)
+
+
+class Commands(click.Group):
+    """Subcommands that are imported when called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, name, _ = COMMANDS[cmd_name]
+        found = getattr(import_module(module), name)
+        assert isinstance(found, click.Command)
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS:
+            near = difflib.get_close_matches(args[0], COMMANDS, 1)
+            ctx.fail(f"no command {args[0]!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][2]) for name in sorted(COMMANDS)])
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--config", type=click.Path(path_type=Path), help="The reporter.yaml to read.")
+@click.option("--database", help="Database URL; wins over the file and REPORTER_DATABASE_URL.")
+@click.version_option(__version__, prog_name="reporter")
+@click.pass_context
+def root(ctx: click.Context, config: Path | None, database: str | None) -> None:
+    """Exact SLOs, burn rates and cost for batch jobs that are too short-lived to be scraped."""
+    ctx.obj = Context(config, database)
+
+
+def moment_option(value: str | None) -> int:
+    """`--as-of` as ns: RFC 3339 with a zone, or now.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if value is None:
+        return time.time_ns()
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        raise ConfigError(f"--as-of {value!r}: write a moment like 2026-11-01T02:00:00Z") from None
+    if at.tzinfo is None:
+        raise ConfigError(f"--as-of {value!r}: has no zone; write {value}Z for UTC")
+    return round(at.timestamp() * 1_000_000) * 1000
