@@ -15,6 +15,7 @@ import reporter.config
 from reporter.config import Config, default_database, find_config, load_config, parse_config
 from reporter.config.document import parse_document
 from reporter.errors import ConfigError
+from reporter.sinks.open import default_url
 from reporter.slo.durations import parse_duration
 
 HOME = {"HOME": "/home/x"}
@@ -35,7 +36,7 @@ def complaints(text: str, **environ: str) -> list[str]:
 def test_an_empty_file_means_the_defaults() -> None:
     config = read("")
     assert config.slos == ()
-    assert config.database == "sqlite:////home/x/.local/state/reporter/reporter.db"
+    assert config.database == default_database()
     assert config.pushgateway.url == "http://localhost:9091"
     assert config.pushgateway.grouping == {"job": "reporter"}
     assert [label for label, _ in config.windows] == ["5m", "30m", "1h", "2h", "6h", "1d", "3d", "7d", "30d"]
@@ -314,21 +315,14 @@ def test_a_senseless_database_in_the_environment_is_told_without_its_password() 
     assert "canary" not in str(raised.value)
 
 
-@pytest.mark.parametrize(
-    ("environ", "database"),
-    [
-        ({"HOME": "/home/x"}, "sqlite:////home/x/.local/state/reporter/reporter.db"),
-        ({"HOME": "/home/x", "XDG_STATE_HOME": "/state"}, "sqlite:////state/reporter/reporter.db"),
-        ({"HOME": "/home/x", "XDG_STATE_HOME": "relative"}, "sqlite:////home/x/.local/state/reporter/reporter.db"),
-    ],
-)
-def test_the_default_database_follows_the_xdg_specification(environ: dict[str, str], database: str) -> None:
-    assert default_database(environ) == database
-
-
-def test_without_a_home_the_database_must_be_given() -> None:
-    with pytest.raises(ConfigError, match="REPORTER_DATABASE_URL"):
-        default_database({})
+@pytest.mark.parametrize("variables", [{}, {"XDG_STATE_HOME": "/state"}, {"HOME": "/nowhere", "XDG_STATE_HOME": ""}])
+def test_without_settings_the_reporter_reads_what_the_recorder_writes(
+    variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REPORTER_DATABASE_URL", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert default_database() == default_url()
 
 
 def test_secrets_are_in_no_repr_and_no_message(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from reporter.config.model import (
 )
 from reporter.config.model import database_url as _database_url
 from reporter.errors import ConfigError
+from reporter.sinks.spool import state_directory
 
 __all__ = [
     "Config",
@@ -76,29 +77,18 @@ def find_config(path: Path | None = None, environ: Mapping[str, str] = os.enviro
             if not Path(named).is_file():
                 raise ConfigError(f"{named}: there is no such file, though {by} names it; `reporter init` writes one")
             return Path(named)
-    home = _xdg_directory("XDG_CONFIG_HOME", ".config", environ)
-    places = [Path(FILE_NAME), *([home / "reporter" / FILE_NAME] if home else [])]
+    places = [Path(FILE_NAME)]
+    given, home = environ.get("XDG_CONFIG_HOME", ""), environ.get("HOME", "")
+    if os.path.isabs(given):  # the XDG specification ignores relative paths
+        places.append(Path(given, "reporter", FILE_NAME))
+    elif os.path.isabs(home):
+        places.append(Path(home, ".config", "reporter", FILE_NAME))
     return next((place for place in places if place.is_file()), None)
 
 
-def default_database(environ: Mapping[str, str] = os.environ) -> str:
-    """Return the URL of the database that a recorder without settings writes to.
-
-    Raises:
-        ConfigError: there is no home directory to put it in.
-    """
-    state = _xdg_directory("XDG_STATE_HOME", ".local/state", environ)
-    if state is None:
-        raise ConfigError("database: is not set, and there is no HOME for the default one; set REPORTER_DATABASE_URL")
-    return f"sqlite:///{state / 'reporter' / 'reporter.db'}"
-
-
-def _xdg_directory(variable: str, default: str, environ: Mapping[str, str]) -> Path | None:
-    """Return a directory of the XDG Base Directory Specification, which ignores relative paths."""
-    given, home = environ.get(variable, ""), environ.get("HOME", "")
-    if os.path.isabs(given):
-        return Path(given)
-    return Path(home, default) if os.path.isabs(home) else None
+def default_database() -> str:
+    """Return the URL of the database that a recorder without settings writes to."""
+    return "sqlite:///" + os.path.join(state_directory(), "reporter.db")
 
 
 def _validate(document: Document, environ: Mapping[str, str], directory: Path) -> Config:
@@ -113,7 +103,7 @@ def _validate(document: Document, environ: Mapping[str, str], directory: Path) -
         except ValueError as error:
             raise ConfigError(f"REPORTER_DATABASE_URL: {error}") from None
     elif "database" not in data:
-        data["database"] = default_database(environ)
+        data["database"] = default_database()
     config = None
     try:
         config = Config.model_validate(data, context={"directory": directory})

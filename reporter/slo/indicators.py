@@ -40,7 +40,8 @@ class JudgedCall(Protocol):
 class Predicates(NamedTuple):
     """Two SQL conditions over columns of `calls`; neither is ever NULL, and `good` implies `counted`.
 
-    They are literal SQL without parameters (a colon or a percent sign in an error type stands as it is).
+    They are literal SQL without parameters and without a colon or a percent sign, so that they may stand in any query,
+    whatever marks its parameters.
     """
 
     good: str
@@ -163,7 +164,7 @@ class Throughput(CallIndicator):
         # tokens * 10**12 >= milli * elapsed_ns, cut in two at the microsecond digit so that 64 bits hold every product
         fast = (
             f"{tokens} * 1000000 - ({elapsed} / 1000000) * {milli}"
-            f" >= (({elapsed} % 1000000) * {milli} + 999999) / 1000000"
+            f" >= (({elapsed} - ({elapsed} / 1000000) * 1000000) * {milli} + 999999) / 1000000"
         )
         measurable = "output_tokens IS NOT NULL AND output_tokens >= 1"
         return Predicates(

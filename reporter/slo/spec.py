@@ -247,9 +247,18 @@ class SLO(Spec):
         good, counted = (f"({condition})" for condition in self.sli.sql(dialect))
         if not self.exclude_error_types:
             return Predicates(good, counted)
-        excluded = ", ".join("'" + error_type.replace("'", "''") + "'" for error_type in self.exclude_error_types)
+        excluded = ", ".join(_literal(error_type, dialect) for error_type in self.exclude_error_types)
         kept = f"(error_type IS NULL OR error_type NOT IN ({excluded}))"
         return Predicates(f"({good} AND {kept})", f"({counted} AND {kept})")
+
+
+def _literal(value: str, dialect: str) -> str:
+    """Return a text as SQL; what could be taken for a quote, an escape or a parameter is spelled by its number."""
+    spell = "char" if dialect == "sqlite" else "chr"
+    parts = re.findall(r"[\w .-]+|.", value, re.ASCII | re.DOTALL)
+    return " || ".join(
+        f"'{part}'" if re.match(r"[\w .-]", part, re.ASCII) else f"{spell}({ord(part)})" for part in parts
+    )
 
 
 def _same_number(written: Any, number: Decimal) -> bool:

@@ -1,5 +1,6 @@
 """SLI kinds: which calls are good, bad, or no matter of the SLO."""
 
+import itertools
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from sqlalchemy import text
 
 from reporter.schema import create_statements
 from reporter.slo import SLO
 from reporter.slo.indicators import CALL_KINDS
+from reporter.store import open_store
 
 SECOND = 10**9
 
@@ -147,6 +150,34 @@ def test_sql_judges_a_row_as_python_judges_a_call(
     finally:
         database.execute("ROLLBACK")
     assert answer == {True: (1, 1), False: (0, 1), None: (0, 0)}[spec.judge(call)]
+
+
+def test_both_databases_judge_every_combination_of_boundaries_and_nulls(database_url: str) -> None:
+    rows = [
+        Call(status=status, error_type=error_type, duration_ns=length, ttft_ns=ttft, output_tokens=tokens,
+             cost_nanousd=cost, stream=stream)
+        for (status, error_type), length, ttft, (tokens, cost), stream in itertools.product(
+            [("success", None), ("error", "400"), ("error", "it's"), ("error", "Net::%s\\:a é"), ("lost", None)],
+            [None, 0, 2_500_000_000, 2_500_000_001, 7 * 86_400 * SECOND],
+            [None, 0, 500_000_000, 500_000_001],
+            [(None, None), (0, 0), (1, 50_000_000), (76, 50_000_001), (2**40, 10**15)],
+            [None, 0, 1],
+        )
+    ]  # fmt: skip
+    store = open_store(database_url)
+    columns = ["call_id", "ended_at_ns", "operation", *vars(rows[0])]
+    insert = f"INSERT INTO calls ({', '.join(columns)}) VALUES ({', '.join(':' + column for column in columns)})"
+    values = [{"call_id": f"{n:05d}", "ended_at_ns": 0, "operation": "chat", **vars(row)} for n, row in enumerate(rows)]
+    with store.write() as connection:
+        connection.execute(text(insert), values)
+    for sli in (AVAILABILITY, LATENCY, TTFT, THROUGHPUT, COST, {"throughput": {"min_tokens_per_second": 1_000_000}}):
+        spec = slo(sli, exclude_error_types=["400", "it's", "Net::%s\\:a é"])
+        good, counted = spec.sql(database_url.partition(":")[0])
+        query = f"SELECT CAST({good} AS INTEGER), CAST({counted} AS INTEGER) FROM calls ORDER BY call_id"
+        with store.read() as connection:
+            answers = [tuple(answer) for answer in connection.exec_driver_sql(query)]
+            assert answers == [tuple(answer) for answer in connection.execute(text(query))]
+        assert answers == [{True: (1, 1), False: (0, 1), None: (0, 0)}[spec.judge(row)] for row in rows]
 
 
 @given(call=calls, rate=st.decimals("0.001", 1_000_000, places=3))
