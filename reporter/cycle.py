@@ -11,11 +11,11 @@ from reporter import __version__, state
 from reporter.config.model import Config
 from reporter.errors import LeaseHeld
 from reporter.exposition import render, validate
-from reporter.family import Family
+from reporter.family import Family, Sample
 from reporter.fold import FoldResult, FoldRules, fold
 from reporter.ingest import ingest_spool
 from reporter.lease import Lease, acquire, release
-from reporter.metrics import families
+from reporter.metrics import REGRESSIONS_HELD, families
 from reporter.publish.ledger import Ledger, Prepared, load, prepare, save
 from reporter.publish.pushgateway import Gateway, put
 from reporter.report.build import build, remember_label_values
@@ -39,7 +39,9 @@ def leased(store: Store, config: Config) -> Iterator[Lease]:
         release(store, lease)
 
 
-def catch_up(store: Store, lease: Lease, config: Config, progress: Callable[[int], None] = lambda calls: None) -> FoldResult:
+def catch_up(
+    store: Store, lease: Lease, config: Config, progress: Callable[[int], None] = lambda calls: None
+) -> FoldResult:
     """Bring in the spool and fold everything new."""
     ingest_spool(store, directory_for(config.database))
     jobs = config.jobs.items()
@@ -102,7 +104,9 @@ def gateway_of(config: Config) -> Gateway:
     """The gateway of the configuration, its secrets read."""
     settings = config.pushgateway
     password = settings.read_password()
-    cert = (str(settings.client_cert), str(settings.client_key)) if settings.client_cert and settings.client_key else None
+    cert = (
+        (str(settings.client_cert), str(settings.client_key)) if settings.client_cert and settings.client_key else None
+    )
     return Gateway(
         url=settings.url,
         grouping=settings.grouping,
@@ -138,10 +142,9 @@ def push(store: Store, config: Config, as_of_ns: int, *, fold_first: bool = True
 
         def ready(held: int) -> Prepared:
             now_ns = time.time_ns()
-            found = families(
-                made, now_ns=now_ns, duration_seconds=seconds, sequence=sequence, version=__version__, held=held
-            )
-            return prepare(found, ledger, now_ns, config.pushgateway.new_series_delay_ns)
+            found = families(made, now_ns=now_ns, duration_seconds=seconds, sequence=sequence, version=__version__)
+            regressions = Family(REGRESSIONS_HELD, (Sample((), held),))
+            return prepare((*found, regressions), ledger, now_ns, config.pushgateway.new_series_delay_ns)
 
         held = ready(held_before).held
         prepared = ready(held_before + held)
@@ -162,7 +165,14 @@ def push(store: Store, config: Config, as_of_ns: int, *, fold_first: bool = True
 
 
 def _send(
-    store: Store, lease: Lease, config: Config, gateway: Gateway, prepared: Prepared, ledger: Ledger, body: bytes, held: int
+    store: Store,
+    lease: Lease,
+    config: Config,
+    gateway: Gateway,
+    prepared: Prepared,
+    ledger: Ledger,
+    body: bytes,
+    held: int,
 ) -> int:
     """PUT it; the marks are kept before, so that no later push falls below what may have left, the acknowledgement after."""
     with store.write() as connection:

@@ -48,7 +48,7 @@ def decorate(again: Callable[[], Any], function: Callable[..., Any]) -> Any:
 
         def wrapper(*args: Any, **kwargs: Any) -> Iterator[Any]:  # type: ignore[misc]
             with again():
-                return (yield from function(*args, **kwargs))
+                return (yield from function(*args, **kwargs))  # type: ignore[no-any-return]  # whatever it returns
 
     else:
 
@@ -56,7 +56,15 @@ def decorate(again: Callable[[], Any], function: Callable[..., Any]) -> Any:
             with again():
                 return function(*args, **kwargs)
 
-    for name in ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__", "__defaults__", "__kwdefaults__"):
+    for name in (
+        "__module__",
+        "__name__",
+        "__qualname__",
+        "__doc__",
+        "__annotations__",
+        "__defaults__",
+        "__kwdefaults__",
+    ):
         if hasattr(function, name) and not name.endswith("defaults__"):
             setattr(wrapper, name, getattr(function, name))
     wrapper.__dict__.update(getattr(function, "__dict__", {}))
@@ -70,5 +78,7 @@ def _flags(function: object) -> int:
         if inner is None:
             break
         function = inner
-    code = getattr(function, "__code__", None) or getattr(getattr(type(function), "__call__", None), "__code__", None)
+    code = getattr(function, "__code__", None)
+    if code is None:
+        code = getattr(getattr(type(function), "__call__", None), "__code__", None)  # noqa: B004  # its code is wanted
     return getattr(code, "co_flags", 0)

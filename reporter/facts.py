@@ -54,7 +54,7 @@ def integer(value: object, most: int, column: str, flags: list[str]) -> int | No
             flags.append(column)
             return None
         if isinstance(value, bool):
-            return number
+            return int(value)
         value = number
     assert isinstance(value, int)
     if value < 0:
@@ -110,9 +110,13 @@ def attributes(given: Mapping[object, object] | None) -> str | None:
         return None
     if len(found) <= MOST_ATTRIBUTES:
         return found
-    return json.dumps({"truncated": True, **{k: v for k, v in kept.items() if isinstance(v, int | float | bool)}})[:MOST_ATTRIBUTES] if len(
-        kept
-    ) < 100 else '{"truncated":true}'
+    return (
+        json.dumps({"truncated": True, **{k: v for k, v in kept.items() if isinstance(v, int | float | bool)}})[
+            :MOST_ATTRIBUTES
+        ]
+        if len(kept) < 100
+        else '{"truncated":true}'
+    )
 
 
 def is_secret(name: str) -> bool:

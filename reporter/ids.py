@@ -19,5 +19,7 @@ def uuid7_of(at_ns: int, content: bytes) -> str:
 
 def _text(at_ns: int, random: bytes) -> str:
     bits = int.from_bytes(random, "big")
-    digits = f"{at_ns // 1_000_000 & 0xFFFFFFFFFFFF:012x}7{bits & 0xFFF:03x}{1 << 63 | bits >> 12 & 0x3FFFFFFFFFFFFFFF:016x}"
+    digits = (
+        f"{at_ns // 1_000_000 & 0xFFFFFFFFFFFF:012x}7{bits & 0xFFF:03x}{1 << 63 | bits >> 12 & 0x3FFFFFFFFFFFFFFF:016x}"
+    )
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

@@ -33,7 +33,12 @@ from reporter.store import Store
 CHUNK = 5_000
 MOST_LINE_BYTES = 1024 * 1024
 _LENGTHS = {"duration_seconds": "duration_ns", "ttft_seconds": "ttft_ns"}
-_MOMENTS = {"ended_at": "ended_at_ns", "started_at": "started_at_ns", "scheduled_for": "scheduled_for_ns", "at": "at_ns"}
+_MOMENTS = {
+    "ended_at": "ended_at_ns",
+    "started_at": "started_at_ns",
+    "scheduled_for": "scheduled_for_ns",
+    "at": "at_ns",
+}
 _TABLES = {"call": "calls", "run": "runs", "start": "starts", "trouble": "troubles"}
 _IDS = {"call": "call_id", "run": "run_id", "start": "call_id", "trouble": "trouble_id"}
 _LIMITS = {"cost_nanousd": facts.MOST_NANOUSD, "duration_ns": facts.MOST_LENGTH_NS, "ttft_ns": facts.MOST_LENGTH_NS}
@@ -180,7 +185,9 @@ def _complete(kind: str, values: dict[str, Any], line: bytes, pruned_before_ns: 
         if values.setdefault("status", "success") not in facts.CALL_STATUSES:
             raise BadLine(f"status {values['status']!r} is none of {', '.join(facts.CALL_STATUSES)}")
         if values["ended_at_ns"] < pruned_before_ns:
-            raise BadLine("ended before the retention's edge, where calls were counted and pruned; it might count twice")
+            raise BadLine(
+                "ended before the retention's edge, where calls were counted and pruned; it might count twice"
+            )
     elif kind == "run":
         _require(values, "batch_job", "started_at_ns")
         ended = values.get("ended_at_ns") is not None

@@ -1,226 +1,323 @@
-"""Every metric: its name, type, help and labels, and how a report becomes samples of it."""
+"""Every metric's name, type, help and labels, in one place; and a report turned into families of them.
+
+`families` is pure.  What is undefined has no sample: never NaN, 0 or -1 in its place.  Calls that name a model are `llm_*`,
+others `api_*`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Literal
 
 from reporter.bounds import DURATION_BOUNDS_NS, SPEED_BOUNDS_PER_1000S
 from reporter.family import Buckets, Family, Labels, Metric, Sample
-from reporter.report.model import CallTotals, CallWindow, HistogramTotal, JobStatus, Quantiles, Report
+from reporter.report.model import CallStats, CallTotals, HistogramTotal, JobStatus, Quantiles, Report, SLOStatus
 
-NS, NANOUSD = 10**9, 10**9
-
-
-def _gauge(name: str, help: str) -> Metric:
-    return Metric(name=name, type="gauge", help=help)
+_NANO = 10**9
 
 
-def _counter(name: str, help: str, scale: int = 1) -> Metric:
-    return Metric(name=name, type="counter", help=help, scale=scale)
+def _gauge(name: str, help: str, *labels: str, by_series: bool = False, scale: int = 1) -> Metric:
+    return Metric(name=name, type="gauge", help=help, labels=labels, by_series=by_series, scale=scale)
 
 
-def _seconds_histogram(name: str, help: str) -> Metric:
-    return Metric(name=name, type="histogram", help=help, scale=NS, bounds=DURATION_BOUNDS_NS)
+def _counter(name: str, help: str, *labels: str, by_series: bool = False, scale: int = 1) -> Metric:
+    return Metric(name=name, type="counter", help=help, labels=labels, by_series=by_series, scale=scale)
 
 
-LLM_DURATION = _seconds_histogram("llm_request_duration_seconds", "Duration of finished LLM calls.")
-API_DURATION = _seconds_histogram("api_request_duration_seconds", "Duration of finished calls that name no model.")
-TTFT = _seconds_histogram("llm_time_to_first_token_seconds", "Time to the first chunk with text, reasoning or a tool call.")
-SPEED = Metric(
-    name="llm_tokens_per_second", type="histogram", help="Output speed of LLM calls.", scale=1000,
-    bounds=SPEED_BOUNDS_PER_1000S,
-)  # fmt: skip
-TOKENS = _counter("llm_tokens_total", "Tokens of LLM calls by type; input includes cache, output includes reasoning.")
-COST = _counter("llm_request_cost_usd_total", "Cost of LLM calls whose price is known.", NANOUSD)
-UNPRICED = _counter("llm_unpriced_requests_total", "LLM calls whose price is not known.")
-LLM_ACTIVE = _gauge("llm_active_requests", "LLM calls started, not ended and not lost.")
-API_ACTIVE = _gauge("api_active_requests", "Other calls started, not ended and not lost.")
-SLO_OBJECTIVE = _gauge("slo_objective_ratio", "The objective.")
-SLO_SLI = _gauge("slo_sli_ratio", "Good events over all events in the window; absent without events.")
-SLO_BURN = _gauge("slo_burn_rate", "Error rate in the window over the error budget; 1 uses it up exactly in the period.")
-SLO_REMAINING = _gauge("slo_error_budget_remaining_ratio", "Share of the period's error budget left; negative when overspent.")
-SLO_WINDOW_EVENTS = _gauge("slo_window_events", "Good and bad events in the window.")
-SLO_EVENTS = _counter("slo_events_total", "Good and bad events ever counted.")
-WINDOW_COST = _gauge("llm_window_cost_usd", "Cost of LLM calls in the window.")
-LLM_WINDOW_DURATION = _gauge("llm_window_duration_seconds", "Percentiles of LLM call durations in the window, within 1 %.")
-WINDOW_TTFT = _gauge("llm_window_ttft_seconds", "Percentiles of time to first token in the window, within 1 %.")
-API_WINDOW_DURATION = _gauge("api_window_duration_seconds", "Percentiles of other calls' durations in the window.")
-JOB_RUNS = _counter("batch_job_runs_total", "Runs that ended, by how.")
-RUNNING = _gauge("batch_job_running", "Runs in progress.")
-JOB_GAUGES = (
-    (_gauge("batch_job_last_start_timestamp_seconds", "When the last run began."), "last_start_at_ns", NS),
-    (_gauge("batch_job_last_success_timestamp_seconds", "When the last successful run ended."), "last_success_at_ns", NS),
-    (_gauge("batch_job_last_completion_timestamp_seconds", "When the last run ended."), "last_completion_at_ns", NS),
-    (_gauge("batch_job_last_duration_seconds", "Duration of the last run that ended."), "last_duration_seconds", 1),
-    (_gauge("batch_job_last_exit_code", "Exit code of the last run that ended."), "last_exit_code", 1),
-    (_gauge("batch_job_items", "Items of the last run that ended."), "last_items", 1),
+def _histogram(name: str, help: str, *labels: str, bounds: tuple[int, ...], scale: int) -> Metric:
+    return Metric(name=name, type="histogram", help=help, labels=labels, by_series=True, scale=scale, bounds=bounds)
+
+
+LLM_REQUEST_DURATION = _histogram(
+    "llm_request_duration_seconds",
+    "Duration of LLM calls that ended, by outcome.",
+    "status",
+    bounds=DURATION_BOUNDS_NS,
+    scale=_NANO,
 )
-AS_OF = _gauge("reporter_as_of_timestamp_seconds", "The minute this report is of.")
-LAST_SUCCESS = _gauge("reporter_last_success_timestamp_seconds", "When this group was last pushed.")
-REPORT_DURATION = _gauge("reporter_report_duration_seconds", "Time the report took.")
-SEQUENCE = _gauge("reporter_snapshot_sequence", "Number of this push.")
-BUILD_INFO = _gauge("reporter_build_info", "The reporter's version.")
-FOLDED = _counter("reporter_calls_folded_total", "Calls counted.")
-LOST = _counter("reporter_lost_calls_total", "Calls that started and never ended.")
-BAD_LINES = _counter("reporter_bad_lines_total", "Spool and JSON lines that could not be read.")
-TROUBLES = _counter("reporter_recorder_troubles_total", "What recorders could not do, by kind.")
-CAPPED = _gauge("reporter_series_capped", "Label values shown as other.")
-HELD = _counter("reporter_counter_regressions_held_total", "Counters that would have fallen and were held.")
+API_REQUEST_DURATION = _histogram(
+    "api_request_duration_seconds",
+    "Duration of calls without a model that ended, by outcome.",
+    "status",
+    bounds=DURATION_BOUNDS_NS,
+    scale=_NANO,
+)
+LLM_TIME_TO_FIRST_TOKEN = _histogram(
+    "llm_time_to_first_token_seconds",
+    "Time to the first text, reasoning or tool call of streamed LLM calls.",
+    bounds=DURATION_BOUNDS_NS,
+    scale=_NANO,
+)
+LLM_TOKENS_PER_SECOND = _histogram(
+    "llm_tokens_per_second",
+    "Output speed of LLM calls, in tokens per second.",
+    bounds=SPEED_BOUNDS_PER_1000S,
+    scale=1000,
+)
+LLM_TOKENS = _counter(
+    "llm_tokens_total",
+    "Tokens of LLM calls; input includes cache reads and writes, output includes reasoning.",
+    "type",
+    by_series=True,
+)
+LLM_REQUEST_COST = _counter(
+    "llm_request_cost_usd_total", "Cost of the LLM calls that have a price, in USD.", by_series=True, scale=_NANO
+)
+LLM_UNPRICED_REQUESTS = _counter(
+    "llm_unpriced_requests_total", "LLM calls whose cost is unknown and so is in no total.", by_series=True
+)
+LLM_ACTIVE_REQUESTS = _gauge(
+    "llm_active_requests", "LLM calls in flight: started, not ended, not lost.", by_series=True
+)
+API_ACTIVE_REQUESTS = _gauge(
+    "api_active_requests", "Calls without a model in flight: started, not ended, not lost.", by_series=True
+)
+
+LLM_WINDOW_COST = _gauge(
+    "llm_window_cost_usd",
+    "Cost of the window's LLM calls that have a price, in USD.",
+    "window",
+    by_series=True,
+    scale=_NANO,
+)
+LLM_WINDOW_DURATION = _gauge(
+    "llm_window_duration_seconds",
+    "Percentile of the window's LLM call durations, within 1 %.",
+    "window",
+    "quantile",
+    by_series=True,
+)
+LLM_WINDOW_TTFT = _gauge(
+    "llm_window_ttft_seconds",
+    "Percentile of the window's times to first token, within 1 %.",
+    "window",
+    "quantile",
+    by_series=True,
+)
+API_WINDOW_DURATION = _gauge(
+    "api_window_duration_seconds",
+    "Percentile of the window's durations of calls without a model, within 1 %.",
+    "window",
+    "quantile",
+    by_series=True,
+)
+
+SLO_OBJECTIVE = _gauge("slo_objective_ratio", "The objective: the share of events that must be good.", "slo", "service")
+SLO_SLI = _gauge("slo_sli_ratio", "Good events over all events of the window.", "slo", "service", "window")
+SLO_BURN_RATE = _gauge(
+    "slo_burn_rate",
+    "Bad events over the bad events the objective allows in the window; 1 spends the budget exactly.",
+    "slo",
+    "service",
+    "window",
+)
+SLO_BUDGET_REMAINING = _gauge(
+    "slo_error_budget_remaining_ratio",
+    "Share of the period's error budget that is left; negative when overspent.",
+    "slo",
+    "service",
+)
+SLO_WINDOW_EVENTS = _gauge(
+    "slo_window_events", "Good and bad events of the window.", "slo", "service", "window", "result"
+)
+SLO_EVENTS = _counter("slo_events_total", "Good and bad events ever counted.", "slo", "service", "result")
+
+JOB_LAST_START = _gauge(
+    "batch_job_last_start_timestamp_seconds", "When the job's latest run started.", "batch_job", scale=_NANO
+)
+JOB_LAST_SUCCESS = _gauge(
+    "batch_job_last_success_timestamp_seconds", "When the job's latest successful run ended.", "batch_job", scale=_NANO
+)
+JOB_LAST_COMPLETION = _gauge(
+    "batch_job_last_completion_timestamp_seconds",
+    "When the job's latest run ended, however it ended.",
+    "batch_job",
+    scale=_NANO,
+)
+JOB_NEXT_RUN = _gauge(
+    "batch_job_next_run_timestamp_seconds", "When the job's schedule wants its next run.", "batch_job", scale=_NANO
+)
+JOB_LAST_DURATION = _gauge("batch_job_last_duration_seconds", "Duration of the job's latest ended run.", "batch_job")
+JOB_LAST_EXIT_CODE = _gauge("batch_job_last_exit_code", "Exit code of the job's latest ended run.", "batch_job")
+JOB_ITEMS = _gauge("batch_job_items", "Items that the job's latest run says it did.", "batch_job")
+JOB_RUNNING = _gauge("batch_job_running", "Runs of the job in progress.", "batch_job")
+JOB_RUNS = _counter("batch_job_runs_total", "Runs of the job that ended, by outcome.", "batch_job", "status")
+JOB_LATE_RUNS = _counter("batch_job_late_runs_total", "Runs that started after their start grace.", "batch_job")
+JOB_OVERRUNS = _counter("batch_job_overruns_total", "Runs that took longer than the job's maximum.", "batch_job")
+JOB_OVERLAPS = _counter("batch_job_overlaps_total", "Runs that started while too many others ran.", "batch_job")
+
+AS_OF = _gauge("reporter_as_of_timestamp_seconds", "The moment the windows of this snapshot end.", scale=_NANO)
+LAST_SUCCESS = _gauge(
+    "reporter_last_success_timestamp_seconds", "When the latest snapshot that arrived here was made.", scale=_NANO
+)
+REPORT_DURATION = _gauge("reporter_report_duration_seconds", "How long the report behind this snapshot took.")
+SNAPSHOT_SEQUENCE = _gauge("reporter_snapshot_sequence", "Number of this snapshot, larger than any before it.")
+BUILD_INFO = _gauge("reporter_build_info", "Always 1; the version of the reporter is its label.", "version")
+SERIES_CAPPED = _gauge("reporter_series_capped", 'Label values folded into "other" because there were too many.')
+CALLS_FOLDED = _counter("reporter_calls_folded_total", "Calls folded into the tallies.")
+LOST_CALLS = _counter("reporter_lost_calls_total", "Calls that started and never ended.")
+BAD_LINES = _counter("reporter_bad_lines_total", "Lines that could not be ingested.")
+RECORDER_TROUBLES = _counter("reporter_recorder_troubles_total", "What recorders could not do, by kind.", "trouble")
+REGRESSIONS_HELD = _counter(
+    "reporter_counter_regressions_held_total",
+    "Counters and histograms held at the highest value ever sent, once for each snapshot they were held in.",
+)
+
+METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+"""Every metric there is, in the order they stand above."""
 
 
 def families(
-    report: Report, *, now_ns: int, duration_seconds: float, sequence: int, version: str, held: int = 0
+    report: Report, *, now_ns: int, duration_seconds: float, sequence: int, version: str
 ) -> tuple[Family, ...]:
-    """All families of `report`, pushed at `now_ns` as the `sequence`-th; those without samples are left out."""
-    about = report.self_status
-    own: list[tuple[Metric, Iterable[Sample]]] = [
-        (AS_OF, [Sample((), report.as_of_ns / NS)]),
-        (LAST_SUCCESS, [Sample((), now_ns / NS)]),
-        (REPORT_DURATION, [Sample((), duration_seconds)]),
-        (SEQUENCE, [Sample((), sequence)]),
-        (BUILD_INFO, [Sample((("version", version),), 1)]),
-        (FOLDED, [Sample((), about.calls_folded)]),
-        (LOST, [Sample((), about.lost_calls)]),
-        (BAD_LINES, [Sample((), about.bad_lines)]),
-        (TROUBLES, [Sample((("trouble", trouble),), count) for trouble, count in about.troubles.items()]),
-        (CAPPED, [Sample((), about.series_capped)]),
-        (HELD, [Sample((), held)]),
-    ]
-    found = [*_totals(report.totals), *_gauges(report), *_slos(report), *_jobs(report.jobs)]
-    found += [Family(metric, tuple(samples)) for metric, samples in own]
-    return tuple(family for family in found if family.samples)
+    """All of `report` as families, those without a sample left out.
+
+    `now_ns` is when the report was made, `duration_seconds` how long that took, `sequence` the snapshot's number.
+    `REGRESSIONS_HELD` is not among them: only the counter ledger knows it (`reporter.publish.counters`).
+    """
+    collected: defaultdict[str, list[Sample | Buckets]] = defaultdict(list)
+    metrics: dict[str, Metric] = {}
+    own = _self(report, now_ns=now_ns, duration_seconds=duration_seconds, sequence=sequence, version=version)
+    for part in (_totals(report), _windows(report.calls), _slos(report.slos), _jobs(report.jobs), own):
+        for metric, sample in part:
+            metrics[metric.name] = metric
+            collected[metric.name].append(sample)
+    return tuple(Family(metrics[name], tuple(samples)) for name, samples in sorted(collected.items()))
 
 
-def _shown(labels: Labels, *more: tuple[str, str]) -> Labels:
-    return tuple(label for label in (*labels, *more) if label[1])
+_Samples = Iterator[tuple[Metric, Sample | Buckets]]
 
 
-def _totals(totals: Sequence[CallTotals]) -> Iterable[Family]:
-    for metric, llm in ((LLM_DURATION, True), (API_DURATION, False)):
-        yield Family(
-            metric,
-            tuple(
-                _buckets(_shown(total.labels, ("status", total.status)), total.durations)
-                for total in totals
-                if total.llm is llm and sum(total.durations.counts)
-            ),
-        )
-    by_labels: dict[Labels, list[CallTotals]] = {}
-    for total in totals:
-        if total.llm:
-            by_labels.setdefault(_shown(total.labels), []).append(total)
-    for metric, measured in ((TTFT, "ttfts"), (SPEED, "speeds")):
-        histograms = []
-        for labels, parts in by_labels.items():
-            told: list[HistogramTotal] = [getattr(part, measured) for part in parts]
-            counts = [sum(column) for column in zip(*(part.counts for part in told), strict=True)]
-            if sum(counts):
-                histograms.append(Buckets(labels, tuple(accumulate(counts)), sum(part.sum_scaled for part in told)))
-        yield Family(metric, tuple(histograms))
-    yield Family(
-        TOKENS,
-        tuple(
-            Sample((*labels, ("type", kind)), sum(getattr(part, f"{kind}_tokens") for part in parts))
-            for labels, parts in by_labels.items()
-            for kind in ("input", "cache_read", "cache_write", "output", "reasoning")
-        ),
-    )
-    for metric, name in ((COST, "cost_nanousd"), (UNPRICED, "unpriced")):
-        yield Family(
-            metric,
-            tuple(Sample(labels, sum(getattr(part, name) for part in parts)) for labels, parts in by_labels.items()),
-        )
+def _present(labels: Iterable[tuple[str, str]]) -> Labels:
+    return tuple((name, value) for name, value in labels if value)
 
 
-def _buckets(labels: Labels, total: HistogramTotal) -> Buckets:
-    return Buckets(labels, tuple(accumulate(total.counts)), total.sum_scaled)
+def _totals(report: Report) -> _Samples:
+    """Counters, histograms and calls in flight; of now, whatever `as_of` is."""
+    by_series: defaultdict[tuple[Labels, bool], list[CallTotals]] = defaultdict(list)
+    for total in report.totals:
+        labels = _present(total.labels)
+        by_series[labels, total.llm].append(total)
+        if any(total.durations.counts):
+            metric = LLM_REQUEST_DURATION if total.llm else API_REQUEST_DURATION
+            yield metric, _buckets((*labels, ("status", total.status)), [total.durations], metric.scale)
+    for (labels, llm), totals in by_series.items():
+        if llm:
+            yield from _llm_totals(labels, totals)
+    active = dict.fromkeys(by_series, 0)
+    for calls in report.active:
+        key = _present(calls.labels), calls.llm
+        active[key] = active.get(key, 0) + calls.calls
+    for (labels, llm), in_flight in active.items():
+        yield LLM_ACTIVE_REQUESTS if llm else API_ACTIVE_REQUESTS, Sample(labels, in_flight)
 
 
-def _gauges(report: Report) -> Iterable[Family]:
-    for metric, llm in ((LLM_ACTIVE, True), (API_ACTIVE, False)):
-        yield Family(metric, tuple(Sample(_shown(a.labels), a.calls) for a in report.active if a.llm is llm))
-    windows: list[tuple[bool, Labels, str, CallWindow]] = [
-        (calls.llm, _shown(calls.labels), label, window)
-        for calls in report.calls
-        for label, window in calls.windows.items()
-    ]
-    yield Family(
-        WINDOW_COST,
-        tuple(Sample((*labels, ("window", w)), window.cost_nanousd / NANOUSD) for llm, labels, w, window in windows if llm),
-    )
-    for metric, llm, name in (
-        (LLM_WINDOW_DURATION, True, "duration_seconds"),
-        (WINDOW_TTFT, True, "ttft_seconds"),
-        (API_WINDOW_DURATION, False, "duration_seconds"),
+def _llm_totals(labels: Labels, totals: list[CallTotals]) -> _Samples:
+    tokens = {
+        "input": sum(total.input_tokens for total in totals),
+        "cache_read": sum(total.cache_read_tokens for total in totals),
+        "cache_write": sum(total.cache_write_tokens for total in totals),
+        "output": sum(total.output_tokens for total in totals),
+        "reasoning": sum(total.reasoning_tokens for total in totals),
+    }
+    for kind, count in tokens.items():
+        yield LLM_TOKENS, Sample((*labels, ("type", kind)), count)
+    yield LLM_REQUEST_COST, Sample(labels, sum(total.cost_nanousd for total in totals))
+    yield LLM_UNPRICED_REQUESTS, Sample(labels, sum(total.unpriced for total in totals))
+    for metric, parts in (
+        (LLM_TIME_TO_FIRST_TOKEN, [total.ttfts for total in totals]),
+        (LLM_TOKENS_PER_SECOND, [total.speeds for total in totals]),
     ):
-        yield Family(
-            metric,
-            tuple(
-                Sample((*labels, ("window", w), ("quantile", quantile)), value)
-                for of_llm, labels, w, window in windows
-                if of_llm is llm
-                for quantile, value in _quantiles(getattr(window, name))
-            ),
-        )
+        if any(any(part.counts) for part in parts):
+            yield metric, _buckets(labels, parts, metric.scale)
 
 
-def _quantiles(quantiles: Quantiles) -> Iterable[tuple[str, float]]:
+def _buckets(labels: Labels, parts: list[HistogramTotal], scale: int) -> Buckets:
+    """The sum of `parts` as cumulative counts; each part's sum is brought to `scale` without rounding."""
+    cumulative: list[int] = []
+    running = 0
+    for counts in zip(*(part.counts for part in parts), strict=True):
+        running += sum(counts)
+        cumulative.append(running)
+    return Buckets(labels, tuple(cumulative), sum(part.sum_scaled * scale // part.scale for part in parts))
+
+
+def _windows(calls: tuple[CallStats, ...]) -> _Samples:
+    for stats in calls:
+        labels = _present(stats.labels)
+        for name, window in stats.windows.items():
+            here = (*labels, ("window", name))
+            yield from _quantiles(
+                LLM_WINDOW_DURATION if stats.llm else API_WINDOW_DURATION, here, window.duration_seconds
+            )
+            if not stats.llm:
+                continue
+            yield from _quantiles(LLM_WINDOW_TTFT, here, window.ttft_seconds)
+            if window.unpriced_calls < window.calls or not window.calls:  # all unpriced: unknown, which is not 0
+                yield LLM_WINDOW_COST, Sample(here, window.cost_nanousd)
+
+
+def _quantiles(metric: Metric, labels: Labels, quantiles: Quantiles) -> _Samples:
     for quantile, value in (("0.5", quantiles.p50), ("0.95", quantiles.p95), ("0.99", quantiles.p99)):
         if value is not None:
-            yield quantile, value
+            yield metric, Sample((*labels, ("quantile", quantile)), value)
 
 
-def _slos(report: Report) -> Iterable[Family]:
-    named: list[tuple[Labels, object]] = []
-    objectives, slis, burns, remaining, window_events, events = [], [], [], [], [], []
-    for slo in report.slos:
-        labels: Labels = (("slo", slo.slo), ("service", slo.service))
-        named.append((labels, slo))
-        objectives.append(Sample(labels, slo.objective_ratio))
-        if slo.remaining_ratio is not None:
-            remaining.append(Sample(labels, slo.remaining_ratio))
-        for label, window in slo.windows.items():
-            at = (*labels, ("window", label))
+def _slos(slos: tuple[SLOStatus, ...]) -> _Samples:
+    for status in slos:
+        labels = _present((("slo", status.slo), ("service", status.service)))
+        yield SLO_OBJECTIVE, Sample(labels, status.objective_ratio)
+        if status.remaining_ratio is not None:
+            yield SLO_BUDGET_REMAINING, Sample(labels, status.remaining_ratio)
+        for result, total in _good_and_bad(status.good_total, status.bad_total):
+            yield SLO_EVENTS, Sample((*labels, ("result", result)), total)
+        for name, window in status.windows.items():
+            here = (*labels, ("window", name))
             if window.sli_ratio is not None:
-                slis.append(Sample(at, window.sli_ratio))
+                yield SLO_SLI, Sample(here, window.sli_ratio)
             if window.burn_rate is not None:
-                burns.append(Sample(at, window.burn_rate))
-            window_events += [
-                Sample((*at, ("result", "good")), window.good),
-                Sample((*at, ("result", "bad")), window.bad),
-            ]
-        events += [
-            Sample((*labels, ("result", "good")), slo.good_total),
-            Sample((*labels, ("result", "bad")), slo.bad_total),
-        ]
-    for metric, samples in (
-        (SLO_OBJECTIVE, objectives),
-        (SLO_SLI, slis),
-        (SLO_BURN, burns),
-        (SLO_REMAINING, remaining),
-        (SLO_WINDOW_EVENTS, window_events),
-        (SLO_EVENTS, events),
-    ):
-        yield Family(metric, tuple(samples))
+                yield SLO_BURN_RATE, Sample(here, window.burn_rate)
+            for result, events in _good_and_bad(window.good, window.bad):
+                yield SLO_WINDOW_EVENTS, Sample((*here, ("result", result)), events)
 
 
-def _jobs(jobs: Sequence[JobStatus]) -> Iterable[Family]:
-    for metric, name, scale in JOB_GAUGES:
-        yield Family(
-            metric,
-            tuple(
-                Sample((("batch_job", job.batch_job),), getattr(job, name) / scale)
-                for job in jobs
-                if getattr(job, name) is not None
-            ),
-        )
-    yield Family(RUNNING, tuple(Sample((("batch_job", job.batch_job),), job.running) for job in jobs))
-    yield Family(
-        JOB_RUNS,
-        tuple(
-            Sample((("batch_job", job.batch_job), ("status", status)), runs)
-            for job in jobs
-            for status, runs in job.runs_total.items()
-        ),
-    )
+def _good_and_bad(good: int, bad: int) -> tuple[tuple[Literal["good", "bad"], int], ...]:
+    return ("good", good), ("bad", bad)
+
+
+def _jobs(jobs: tuple[JobStatus, ...]) -> _Samples:
+    for job in jobs:
+        labels = _present((("batch_job", job.batch_job),))
+        for metric, value in (
+            (JOB_LAST_START, job.last_start_at_ns),
+            (JOB_LAST_SUCCESS, job.last_success_at_ns),
+            (JOB_LAST_COMPLETION, job.last_completion_at_ns),
+            (JOB_NEXT_RUN, job.next_run_at_ns),
+            (JOB_LAST_DURATION, job.last_duration_seconds),
+            (JOB_LAST_EXIT_CODE, job.last_exit_code),
+            (JOB_ITEMS, job.last_items),
+            (JOB_RUNNING, job.running),
+            (JOB_LATE_RUNS, job.late_runs),
+            (JOB_OVERRUNS, job.overruns),
+            (JOB_OVERLAPS, job.overlaps),
+        ):
+            if value is not None:
+                yield metric, Sample(labels, value)
+        for status, runs in job.runs_total.items():
+            yield JOB_RUNS, Sample((*labels, ("status", status)), runs)
+
+
+def _self(report: Report, *, now_ns: int, duration_seconds: float, sequence: int, version: str) -> _Samples:
+    status = report.self_status
+    yield AS_OF, Sample((), report.as_of_ns)
+    yield LAST_SUCCESS, Sample((), now_ns)
+    yield REPORT_DURATION, Sample((), duration_seconds)
+    yield SNAPSHOT_SEQUENCE, Sample((), sequence)
+    yield BUILD_INFO, Sample((("version", version),), 1)
+    yield SERIES_CAPPED, Sample((), status.series_capped)
+    yield CALLS_FOLDED, Sample((), status.calls_folded)
+    yield LOST_CALLS, Sample((), status.lost_calls)
+    yield BAD_LINES, Sample((), status.bad_lines)
+    for trouble, occurrences in status.troubles.items():
+        yield RECORDER_TROUBLES, Sample((("trouble", trouble),), occurrences)

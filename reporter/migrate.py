@@ -81,9 +81,9 @@ def compare(connection: Connection) -> list[str]:
         for name, kind, nullable in declared:
             if name not in primary_key and bool(actual[name]["nullable"]) is not nullable:
                 told.append(f"{table}.{name} should be {'nullable' if nullable else 'NOT NULL'}")
-            if str(actual[name]["type"]).upper() != schema.type_name(connection.dialect.name, kind) and name not in (
-                ("seq", "series_id", "slo_id") if connection.dialect.name == "sqlite" else ()
-            ):
+            if str(actual[name]["type"]).upper().partition(" COLLATE")[0] != schema.type_name(
+                connection.dialect.name, kind
+            ) and name not in (("seq", "series_id", "slo_id") if connection.dialect.name == "sqlite" else ()):
                 told.append(f"{table}.{name} is {actual[name]['type']}, not {kind}")
         if tuple(found.get_pk_constraint(table)["constrained_columns"]) != primary_key:
             told.append(f"table {table} should have the primary key ({', '.join(primary_key)})")

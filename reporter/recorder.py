@@ -200,7 +200,9 @@ class Recorder:
         if not self._warned_ns or now_ns - self._warned_ns > 60 * 10**9:
             self._warned_ns = now_ns
             try:
-                sys.stderr.write(f"reporter: recording failed, the job goes on ({self.troubled} so far): {error!r:.200}\n")
+                sys.stderr.write(
+                    f"reporter: recording failed, the job goes on ({self.troubled} so far): {error!r:.200}\n"
+                )
             except Exception:
                 return
 
@@ -213,7 +215,9 @@ class ActiveCall:
         "pid", "provider", "recorder", "retries", "run_id", "started_at_ns", "started_monotonic_ns", "status", "token",
     )  # fmt: skip
 
-    def __init__(self, recorder: Recorder, operation: str, provider: object, model: object, owner: ActiveCall | None) -> None:
+    def __init__(
+        self, recorder: Recorder, operation: str, provider: object, model: object, owner: ActiveCall | None
+    ) -> None:
         self.recorder = recorder
         self.operation = facts.text(operation)
         self.provider, self.model = facts.text(provider), facts.text(model)
@@ -368,7 +372,7 @@ class CallRecording:
         return CallRecording(self.recorder, *self.arguments, self.attributes)
 
     def __call__(self, function: F) -> F:
-        return decorate(self.again, function)
+        return decorate(self.again, function)  # type: ignore[no-any-return]  # of the function's own kind
 
     def __enter__(self) -> ActiveCall:
         operation, provider, model, deadline_seconds = self.arguments
@@ -423,7 +427,7 @@ class ActiveRun:
     def __init__(self, recorder: Recorder, name: str, attributes: dict[str, object]) -> None:
         self.recorder = recorder
         self.name = facts.text(name) or ""
-        self.attributes: dict[object, object] = dict(attributes)
+        self.attributes: dict[Any, object] = dict(attributes)
         self.items: int | None = None
         self.started_at_ns = recorder.clock.wall_ns()
         self.started_monotonic_ns = recorder.clock.monotonic_ns()
@@ -434,7 +438,9 @@ class ActiveRun:
         """Add attributes."""
         self.attributes.update(attributes)
 
-    def keep(self, ended_at_ns: int | None, duration_ns: int | None, status: str, code: int | None, error: str | None) -> None:
+    def keep(
+        self, ended_at_ns: int | None, duration_ns: int | None, status: str, code: int | None, error: str | None
+    ) -> None:
         """Hand the run, as it is now, to the sink."""
         flags: list[str] = []
         self.recorder.sink.run(
@@ -461,7 +467,7 @@ class RunRecording:
         return RunRecording(self.recorder, self.name, self.attributes)
 
     def __call__(self, function: F) -> F:
-        return decorate(self.again, function)
+        return decorate(self.again, function)  # type: ignore[no-any-return]  # of the function's own kind
 
     def __enter__(self) -> ActiveRun:
         run = self.active = ActiveRun(self.recorder, self.name, self.attributes)
@@ -507,13 +513,13 @@ class RunRecording:
 
 def _is_the_jobs(error: BaseException) -> bool:
     """Whether an exception that came up inside the recorder is the job's own: a signal handler raised it."""
-    from _signal import NSIG, getsignal
+    from _signal import NSIG, getsignal  # type: ignore[import-not-found]  # signal itself imports enum
 
     codes = set()
     for number in range(1, NSIG):
         handler = getsignal(number)
         handler = getattr(handler, "func", getattr(handler, "__func__", handler))
-        code = getattr(handler, "__code__", None) or getattr(getattr(handler, "__call__", None), "__code__", None)
+        code = getattr(handler, "__code__", None) or getattr(getattr(type(handler), "__call__", None), "__code__", None)  # noqa: B004  # its code is wanted
         if code is not None:
             codes.add(code)
     traceback = error.__traceback__

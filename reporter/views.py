@@ -27,7 +27,7 @@ def _views(dialect: str) -> dict[str, str]:
         return f"CAST({expression} AS {real}) / 1e9 AS {name}"
 
     day = (
-        f"strftime('%Y-%m-%d', ended_at_ns / 1000000000, 'unixepoch')"
+        "strftime('%Y-%m-%d', ended_at_ns / 1000000000, 'unixepoch')"
         if dialect == "sqlite"
         else "to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
     )
@@ -47,7 +47,7 @@ FROM calls""",
         "v_runs": f"""SELECT r.run_id, r.batch_job, {moment("r.started_at_ns", "started_at")},
   {moment("r.ended_at_ns", "ended_at")}, {scaled("r.duration_ns", "duration_seconds")},
   r.status, r.exit_code, r.error_type, r.items, r.host, r.pid, c.calls, c.errors, c.input_tokens, c.output_tokens,
-  {scaled("c.cost_nanousd", "cost_usd")}, {scaled("c.cost_nanousd", "cost_usd_per_item").replace(" / 1e9", " / 1e9 / nullif(r.items, 0)")},
+  {scaled("c.cost_nanousd", "cost_usd")}, CAST(c.cost_nanousd AS {real}) / 1e9 / nullif(r.items, 0) AS cost_usd_per_item,
   c.unpriced_calls
 FROM runs r LEFT JOIN (
   SELECT run_id, count(*) AS calls, sum(CASE WHEN status = 'success' THEN 0 ELSE 1 END) AS errors,

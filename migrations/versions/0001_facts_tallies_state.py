@@ -500,7 +500,11 @@ POSTGRESQL = (
 
 
 def upgrade() -> None:
-    for statement in SQLITE if op.get_bind().dialect.name == "sqlite" else POSTGRESQL:
-        op.get_bind().exec_driver_sql(statement)
-    if op.get_bind().dialect.name == "sqlite":
-        op.execute("PRAGMA user_version = 1")
+    connection = op.get_bind()
+    if connection.dialect.name == "sqlite":
+        for statement in SQLITE:
+            connection.exec_driver_sql(statement)
+        connection.exec_driver_sql("PRAGMA user_version = 1")
+    else:
+        for statement in POSTGRESQL:
+            connection.exec_driver_sql(statement.replace("%", "%%"))  # a lone % would be a placeholder

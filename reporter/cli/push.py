@@ -15,9 +15,7 @@ from reporter.cli.root import Context, moment_option
 @click.pass_obj
 def push(context: Context, as_of: str | None, dry_run: bool, no_fold: bool) -> None:
     """Fold new rows, prune old ones, and PUT the whole truth to the Pushgateway."""
-    pushed = cycle.push(
-        context.store, context.config, moment_option(as_of), fold_first=not no_fold, dry_run=dry_run
-    )
+    pushed = cycle.push(context.store, context.config, moment_option(as_of), fold_first=not no_fold, dry_run=dry_run)
     if dry_run:
         click.echo(pushed.body.decode(), nl=False)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 
 import click
@@ -18,13 +19,15 @@ from reporter.report.model import Report
 
 @click.command()
 @click.option("--as-of", metavar="MOMENT", help="Report this past minute (RFC 3339); now if left out.")
-@click.option("--format", "form", type=click.Choice(["table", "json", "openmetrics"]), default="table", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["table", "json", "openmetrics"]), default="table", show_default=True
+)
 @click.option("--no-fold", is_flag=True, help="Show what is folded already.")
 @click.pass_obj
 def report(context: Context, as_of: str | None, form: str, no_fold: bool) -> None:
     """Show SLOs, calls and cost as of a minute.  Folds new rows first; sends nothing."""
     began = time.monotonic()
-    made = make(context.store, context.config, moment_option(as_of), fold_first=not no_fold)
+    made: Report = make(context.store, context.config, moment_option(as_of), fold_first=not no_fold)
     if not made.self_status.folded and not no_fold:
         click.echo("reporter: another reporter is at work; this is what is folded so far", err=True)
     if form == "json":
@@ -36,12 +39,14 @@ def report(context: Context, as_of: str | None, form: str, no_fold: bool) -> Non
 
 
 def _show(made: Report) -> None:
-    console = Console(highlight=False, width=None if click.get_text_stream("stdout").isatty() else 140)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     console.print(f"as of {moment(made.as_of_ns)}")
     if not made.slos and not made.calls:
-        console.print("No calls yet.  Decorate one with @reporter.call(\"chat\"), run it, and look again.")
+        console.print('No calls yet.  Decorate one with @reporter.call("chat"), run it, and look again.')
     if made.slos:
-        table = Table("SLO", "objective", "period", "good", "bad", "SLI", "budget left", "burn 1h", "state", title="SLOs")
+        table = Table(
+            "SLO", "objective", "period", "good", "bad", "SLI", "budget left", "burn 1h", "state", title="SLOs"
+        )
         for slo in made.slos:
             period, hour = slo.windows.get(slo.period), slo.windows.get("1h")
             table.add_row(

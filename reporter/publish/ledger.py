@@ -71,7 +71,9 @@ def _key(name: str, sample: Sample | Buckets) -> str:
 
 def load(connection: Connection, group_key: str) -> Ledger:
     """The ledger of `group_key`; an empty one if nothing was ever pushed."""
-    row = connection.execute(text("SELECT sequence, sent FROM pushes WHERE group_key = :key"), {"key": group_key}).first()
+    row = connection.execute(
+        text("SELECT sequence, sent FROM pushes WHERE group_key = :key"), {"key": group_key}
+    ).first()
     if row is None:
         return Ledger()
     kept = json.loads(zlib.decompress(bytes(row.sent)))

@@ -18,7 +18,7 @@ from reporter.schema import CALL_COLUMNS, RUN_COLUMNS, START_COLUMNS, TROUBLE_CO
 try:
     from _json import encode_basestring_ascii as quote
 except ImportError:  # another Python than CPython
-    from json.encoder import encode_basestring_ascii as quote  # type: ignore[no-redef]
+    from json.encoder import encode_basestring_ascii as quote
 
 ROTATE_BYTES = 65_536  # of starts alone
 ROTATE_DIRTY_BYTES = 8 * 1024 * 1024

@@ -36,7 +36,12 @@ def test_a_call_is_measured_and_named(recorder: Recorder, sink: MemorySink) -> N
     with recorder.call("chat", provider="openai", model="gpt-4o") as c:
         c.set(user_id="u-17", api_key="never kept")
     (call,) = sink.calls
-    assert (call["operation"], call["provider"], call["model"], call["status"]) == ("chat", "openai", "gpt-4o", "success")
+    assert (call["operation"], call["provider"], call["model"], call["status"]) == (
+        "chat",
+        "openai",
+        "gpt-4o",
+        "success",
+    )
     assert isinstance(call["duration_ns"], int)
     assert call["attributes"] == '{"user_id":"u-17"}'
     assert sink.starts[0]["call_id"] == call["call_id"]
@@ -133,7 +138,9 @@ def test_the_outermost_call_owns_and_inner_ones_enrich(recorder: Recorder, sink:
 
 
 def test_anthropic_input_tokens_include_the_cache(recorder: Recorder, sink: MemorySink) -> None:
-    usage = SimpleNamespace(input_tokens=7, output_tokens=3, cache_read_input_tokens=100, cache_creation_input_tokens=20)
+    usage = SimpleNamespace(
+        input_tokens=7, output_tokens=3, cache_read_input_tokens=100, cache_creation_input_tokens=20
+    )
     with recorder.call("chat", model="claude-sonnet-4-5") as c:
         c.usage(SimpleNamespace(usage=usage, model="claude-sonnet-4-5", stop_reason="end_turn"))
     assert (sink.calls[0]["input_tokens"], sink.calls[0]["finish_reason"]) == (127, "end_turn")
@@ -237,7 +244,8 @@ ENDINGS = {
     "abort": "os.abort()",
     "execv": "os.execv('/bin/true', ['true'])",
     "fork": "pid = os.fork()\nif pid == 0:\n    work(5)\n    os._exit(0)\nos.waitpid(pid, 0)\nprint('acknowledged 5')",
-    "fork and exit": "pid = os.fork()\nif pid == 0:\n    work(5)\n    sys.exit(0)\nos.waitpid(pid, 0)\nprint('acknowledged 5')",
+    "fork and exit": "pid = os.fork()\nif pid == 0:\n    work(5)\n    sys.exit(0)\n"
+    "os.waitpid(pid, 0)\nprint('acknowledged 5')",
     "pool": "import multiprocessing\nwith multiprocessing.get_context('fork').Pool(2) as pool:\n    pool.map(work, [3, 3])\n"
     "    print('acknowledged 6', flush=True)\n    pool.terminate()",
     "threads": "import threading\nts = [threading.Thread(target=work, args=(5,)) for _ in range(16)]\n"
