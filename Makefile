@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SERVERS := postgresql prometheus prometheus-pushgateway prometheus-alertmanager
 
-.PHONY: demo test lint bench clean servers
+.PHONY: test lint bench clean servers
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -115,7 +115,8 @@ def validate(families: Iterable[Family], grouping: Collection[str] = ()) -> None
             if name in taken:
                 raise ExpositionError(
                     f"{metric.name}: the name {name} is already taken by the family {taken[name]}; "
-                    "give each family once, with all its samples")
+                    "give each family once, with all its samples"
+                )
             taken[name] = metric.name
         seen: set[Labels] = set()
         for sample in family.samples:
@@ -132,7 +133,9 @@ def validate(families: Iterable[Family], grouping: Collection[str] = ()) -> None
 
 def _validate_metric(metric: Metric) -> None:
     if not _METRIC_NAME.fullmatch(metric.name):
-        raise ExpositionError(f"{metric.name!a} is no metric name; use letters, digits, _ and :, not beginning with a digit")
+        raise ExpositionError(
+            f"{metric.name!a} is no metric name; use letters, digits, _ and :, not beginning with a digit"
+        )
     if metric.type == "counter" and not metric.name.endswith("_total"):
         raise ExpositionError(f"{metric.name}: a counter's name ends in _total; rename it, or make it a gauge")
     if metric.type == "histogram" and metric.name.endswith((*_HISTOGRAM_SUFFIXES, "_total")):
@@ -140,13 +143,15 @@ def _validate_metric(metric: Metric) -> None:
     if not _is_utf8(metric.help):
         raise ExpositionError(
             f"{metric.name}: its HELP {metric.help!a} can't be written as UTF-8, and would stop every scrape of the "
-            "gateway; replace the lone surrogate")
+            "gateway; replace the lone surrogate"
+        )
     if metric.scale < 1 or str(metric.scale).strip("0") != "1":
         raise ExpositionError(f"{metric.name}: its scale {metric.scale} is no power of ten; use 1, 1000 or 10**9")
     rising = all(low < high for low, high in itertools.pairwise(metric.bounds))
     if not rising or bool(metric.bounds) != (metric.type == "histogram"):
         raise ExpositionError(
-            f"{metric.name}: only a histogram has bounds, at least one, each above the last; mend {metric.bounds}")
+            f"{metric.name}: only a histogram has bounds, at least one, each above the last; mend {metric.bounds}"
+        )
 
 
 def _validate_labels(metric: Metric, labels: Labels, grouping: Collection[str]) -> None:
@@ -155,16 +160,28 @@ def _validate_labels(metric: Metric, labels: Labels, grouping: Collection[str]) 
         raise _error(metric, labels, "a label name is there twice", "give each label once")
     for name, value in labels:
         if not _LABEL_NAME.fullmatch(name):
-            raise _error(metric, labels, f"{name!a} is no label name",
-                         "use letters, digits and _, beginning with a letter and not with __")
+            raise _error(
+                metric,
+                labels,
+                f"{name!a} is no label name",
+                "use letters, digits and _, beginning with a letter and not with __",
+            )
         if name in grouping:
-            raise _error(metric, labels, f"the label {name} is part of the group's key and would be overwritten by it",
-                         "rename it, or take it out of pushgateway.grouping")
+            raise _error(
+                metric,
+                labels,
+                f"the label {name} is part of the group's key and would be overwritten by it",
+                "rename it, or take it out of pushgateway.grouping",
+            )
         if not value:
             raise _error(metric, labels, f"the label {name} is empty, which is the same as absent", "leave it out")
         if not _is_utf8(value):
-            raise _error(metric, labels, f"the value of {name} can't be written as UTF-8 (a lone surrogate)",
-                         "replace it by U+FFFD before it is recorded")
+            raise _error(
+                metric,
+                labels,
+                f"the value of {name} can't be written as UTF-8 (a lone surrogate)",
+                "replace it by U+FFFD before it is recorded",
+            )
 
 
 def _validate_reserved(metric: Metric, labels: Labels) -> None:
@@ -172,8 +189,9 @@ def _validate_reserved(metric: Metric, labels: Labels) -> None:
         if name == "le":
             raise _error(metric, labels, "the label le belongs to the buckets of histograms", "rename it")
         if name == "quantile" and ("quantile" not in metric.labels or not _is_quantile(value)):
-            raise _error(metric, labels, "the label quantile says which percentile a gauge is, a number from 0 to 1",
-                         "rename it")
+            raise _error(
+                metric, labels, "the label quantile says which percentile a gauge is, a number from 0 to 1", "rename it"
+            )
 
 
 def _is_quantile(value: str) -> bool:
@@ -185,7 +203,9 @@ def _validate_value(metric: Metric, sample: Sample | Buckets) -> None:
         if metric.type == "histogram":
             raise _error(metric, sample.labels, "a histogram has one value instead of buckets", "make it Buckets")
         if isinstance(sample.value, float) and not math.isfinite(sample.value):
-            raise _error(metric, sample.labels, f"its value is {sample.value}", "leave the sample out while it is undefined")
+            raise _error(
+                metric, sample.labels, f"its value is {sample.value}", "leave the sample out while it is undefined"
+            )
         if metric.type == "counter" and sample.value < 0:
             raise _error(metric, sample.labels, f"a counter of {sample.value}", "a counter begins at 0 and only grows")
         return
@@ -193,14 +213,26 @@ def _validate_value(metric: Metric, sample: Sample | Buckets) -> None:
     if metric.type != "histogram":
         raise _error(metric, sample.labels, f"a {metric.type} has buckets instead of one value", "make it a Sample")
     if len(counts) != len(metric.bounds) + 1:
-        raise _error(metric, sample.labels, f"{len(counts)} buckets for {len(metric.bounds)} bounds and +Inf",
-                     "give a count for each bound and one for +Inf, which is the count of all")
+        raise _error(
+            metric,
+            sample.labels,
+            f"{len(counts)} buckets for {len(metric.bounds)} bounds and +Inf",
+            "give a count for each bound and one for +Inf, which is the count of all",
+        )
     if counts[0] < 0 or any(low > high for low, high in itertools.pairwise(counts)):
-        raise _error(metric, sample.labels, f"its buckets {list(counts)} are not cumulative counts",
-                     "each is at least 0 and at least the one before it")
+        raise _error(
+            metric,
+            sample.labels,
+            f"its buckets {list(counts)} are not cumulative counts",
+            "each is at least 0 and at least the one before it",
+        )
     if sample.sum < 0:
-        raise _error(metric, sample.labels, f"its sum is {decimal(sample.sum, metric.scale)}",
-                     "leave negative observations out: rate() takes a falling sum for a restart")
+        raise _error(
+            metric,
+            sample.labels,
+            f"its sum is {decimal(sample.sum, metric.scale)}",
+            "leave negative observations out: rate() takes a falling sum for a restart",
+        )
 
 
 def _is_utf8(text: str) -> bool:

@@ -105,6 +105,10 @@ def _fold_chunk(connection: Connection, slos: Sequence[tuple[int, SLO]], prices:
     for row in rows:
         call = FoldedCall._make(row)
         cost_nanousd, source = _price(call, prices)
+        if (
+            cost_nanousd != call.cost_nanousd
+        ):  # SLOs judge what the call cost, not what the row said before it was priced
+            call = call._replace(cost_nanousd=cost_nanousd)
         tallies.add(call, cost_nanousd)
         marks.append((now_ns, cost_nanousd, source, call.seq))
     _mark(connection, marks)
@@ -428,7 +432,7 @@ def _fold_corrections(connection: Connection, slos: Sequence[tuple[int, SLO]], p
                 call = FoldedCall._make(row)
                 cost_nanousd, source = _price(call, prices)
                 tallies = Tallies(slos)
-                tallies.add(call, cost_nanousd)
+                tallies.add(call._replace(cost_nanousd=cost_nanousd), cost_nanousd)
                 _store(connection, tallies)
                 _mark(connection, [(now_ns, cost_nanousd, source, call.seq)])
         connection.execute(text("DELETE FROM corrections WHERE call_id = :id"), {"id": call_id})

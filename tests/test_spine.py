@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -18,7 +20,7 @@ from reporter.ingest import ingest_file
 from reporter.lease import acquire
 from reporter.report.json_form import as_json
 from reporter.store import Store, open_store
-from tests.servers import Server, fetch
+from tests.servers import Server, fetch, start_prometheus, wait_for
 
 AS_OF_NS = 1_790_000_040 * 10**9  # a whole minute
 WINDOWS = {"5m": 300, "1h": 3600, "1d": 86_400, "7d": 7 * 86_400}
@@ -260,3 +262,73 @@ def _statements(store: Store) -> dict[str, str]:
     with store.read() as connection:
         rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     return {name: " ".join(sql.split()) for name, sql in rows}
+
+
+RULE = """
+groups:
+- name: slo
+  rules:
+  - alert: LatencyBurnsFast
+    expr: slo_burn_rate{slo="latency",window="5m"} > 14.4
+"""
+
+
+def test_a_burn_rate_rule_fires_and_resolves_and_no_counter_ever_resets(tmp_path: Path, pushgateway: Server) -> None:
+    config = config_for(
+        f"sqlite:///{tmp_path}/jobs.db", f"pushgateway: {{url: '{pushgateway.url}', new_series_delay: 2s}}\n"
+    )
+    store = open_store(config.database)
+    prometheus = start_prometheus(tmp_path, pushgateway.url.removeprefix("http://"), RULE)
+    recorder = Recorder(config.database, job="nightly")
+
+    def query(expression: str) -> list[float]:
+        told = json.loads(fetch(f"{prometheus.url}/api/v1/query?query={quote(expression)}"))
+        return [float(result["value"][1]) for result in told["data"]["result"]]
+
+    def firing() -> bool:
+        alerts = json.loads(fetch(f"{prometheus.url}/api/v1/alerts"))["data"]["alerts"]
+        return any(alert["state"] == "firing" for alert in alerts)
+
+    def push_until(condition: Callable[[], object], what: str) -> None:
+        def pushed() -> object:
+            cycle.push(store, config, time.time_ns())
+            return condition()
+
+        wait_for(pushed, 30, what)
+
+    try:
+        for _ in range(20):
+            recorder.record(operation="chat", provider="openai", model="gpt-4o", status="error", error_type="429")
+        push_until(firing, "the alert fires")
+        count = 'llm_request_duration_seconds_count{model="gpt-4o",status="success"}'
+        recorder.record(operation="chat", provider="openai", model="gpt-4o", duration_seconds=0.3)
+        push_until(lambda: query(count) == [1.0], "the first success is counted")
+        pushgateway.restart()  # it forgets everything; the next push brings the truth back
+        for _ in range(400):
+            recorder.record(operation="chat", provider="openai", model="gpt-4o", duration_seconds=0.3)
+        push_until(lambda: not firing(), "the alert resolves")
+        push_until(lambda: query(count) == [401.0], "all are counted")
+        (median,) = query("histogram_quantile(0.5, sum by (le) (increase(llm_request_duration_seconds_bucket[1m])))")
+        assert 0.25 <= median <= 0.5
+        for counter in (
+            "llm_tokens_total",
+            "slo_events_total",
+            "llm_request_duration_seconds_bucket",
+            "reporter_calls_folded_total",
+        ):
+            assert query(f"max(resets({counter}[5m]))") == [0.0], counter
+    finally:
+        prometheus.kill()
+        recorder.close()
+
+
+def test_a_cost_slo_judges_what_the_call_cost(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    slo = "slos: [{name: cheap, sli: {cost: {max_usd: 0.01}}, objective: 90, period: 7d}]"
+    config, store = parse_config(f"database: {json.dumps(url)}\n{slo}", environ={}), open_store(url)
+    recorder = Recorder(url)
+    for tokens in (1_000, 1_000_000):
+        recorder.record(operation="chat", provider="openai", model="gpt-4o", input_tokens=tokens, duration_seconds=1)
+    recorder.close()
+    window = cycle.report(store, config, time.time_ns()).slos[0].windows["5m"]
+    assert (window.good, window.bad) == (1, 1)

@@ -39,7 +39,7 @@ def report(context: Context, as_of: str | None, form: str, no_fold: bool) -> Non
 
 
 def _show(made: Report) -> None:
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    console = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 140)
     console.print(f"as of {moment(made.as_of_ns)}")
     if not made.slos and not made.calls:
         console.print('No calls yet.  Decorate one with @reporter.call("chat"), run it, and look again.')
