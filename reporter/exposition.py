@@ -1,7 +1,7 @@
 """Families as text, and the proof that a Pushgateway may have them.
 
-`render` writes the Prometheus text format 0.0.4, `render_openmetrics` OpenMetrics 1.0; both are deterministic: families by
-name, samples by labels.  Neither checks anything: `validate` does, because a gateway accepts what breaks every later scrape.
+`render` writes the Prometheus text format 0.0.4 or OpenMetrics 1.0, always the same for the same families: families by name,
+samples by labels.  It checks nothing: `validate` does, because a gateway accepts what breaks every later scrape.
 Source: https://prometheus.io/docs/instrumenting/exposition_formats/,
 https://prometheus.io/docs/specs/om/open_metrics_spec/
 """
@@ -24,31 +24,22 @@ _LABEL_NAME = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
 _HISTOGRAM_SUFFIXES = ("_bucket", "_count", "_sum")
 
 
-def render(families: Iterable[Family]) -> bytes:
-    """The Prometheus text format, ending in a newline; nothing at all for no families."""
+def render(families: Iterable[Family], *, openmetrics: bool = False) -> bytes:
+    """Families as Prometheus text, ending in a newline, or as OpenMetrics text, ending in `# EOF`."""
     lines: list[str] = []
     texts: dict[Labels, str] = {}
     for family in sorted(families, key=_name):
         metric = family.metric
-        lines.append(f"# HELP {metric.name} {_escaped_help(metric.help)}")
-        lines.append(f"# TYPE {metric.name} {metric.type}")
-        _append_samples(lines, family, metric.name, [decimal(bound, metric.scale) for bound in metric.bounds], texts)
-    lines.append("")
-    return "\n".join(lines).encode()
-
-
-def render_openmetrics(families: Iterable[Family]) -> bytes:
-    """The OpenMetrics text format, `# EOF` included."""
-    lines: list[str] = []
-    texts: dict[Labels, str] = {}
-    for family in sorted(families, key=_name):
-        metric = family.metric
-        name = metric.name.removesuffix("_total") if metric.type == "counter" else metric.name
-        lines.append(f"# TYPE {name} {metric.type}")
-        lines.append(f"# HELP {name} {_escaped(metric.help)}")
-        # a bound must be a canonical float there: "1.0", not "1"
-        _append_samples(lines, family, metric.name, [repr(bound / metric.scale) for bound in metric.bounds], texts)
-    lines.append("# EOF\n")
+        if openmetrics:  # there a counter's family lacks the suffix, and a bound is a canonical float: "1.0", not "1"
+            name = metric.name.removesuffix("_total") if metric.type == "counter" else metric.name
+            help, bounds = _escaped(metric.help), [repr(bound / metric.scale) for bound in metric.bounds]
+        else:
+            name = metric.name
+            help = metric.help.replace("\\", r"\\").replace("\n", r"\n")
+            bounds = [decimal(bound, metric.scale) for bound in metric.bounds]
+        lines += (f"# HELP {name} {help}", f"# TYPE {name} {metric.type}")
+        _append_samples(lines, family, bounds, texts)
+    lines.append("# EOF\n" if openmetrics else "")
     return "\n".join(lines).encode()
 
 
@@ -60,9 +51,9 @@ def _labels(sample: Sample | Buckets) -> Labels:
     return sample.labels
 
 
-def _append_samples(lines: list[str], family: Family, name: str, bounds: list[str], texts: dict[Labels, str]) -> None:
+def _append_samples(lines: list[str], family: Family, bounds: list[str], texts: dict[Labels, str]) -> None:
     metric = family.metric
-    scale = metric.scale
+    name, scale = metric.name, metric.scale
     tails = [f'le="{bound}"}} ' for bound in (*bounds, "+Inf")] if metric.type == "histogram" else []
     for sample in sorted(family.samples, key=_labels):
         text = texts.get(sample.labels)
@@ -89,10 +80,6 @@ def _escaped(text: str) -> str:
     if "\\" in text or '"' in text or "\n" in text:
         return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
     return text
-
-
-def _escaped_help(text: str) -> str:
-    return text.replace("\\", r"\\").replace("\n", r"\n")
 
 
 def validate(families: Iterable[Family], grouping: Collection[str] = ()) -> None:
@@ -206,8 +193,13 @@ def _validate_value(metric: Metric, sample: Sample | Buckets) -> None:
             raise _error(
                 metric, sample.labels, f"its value is {sample.value}", "leave the sample out while it is undefined"
             )
-        if metric.type == "counter" and sample.value < 0:
-            raise _error(metric, sample.labels, f"a counter of {sample.value}", "a counter begins at 0 and only grows")
+        if metric.type == "counter" and (sample.value < 0 or not isinstance(sample.value, int)):
+            raise _error(
+                metric,
+                sample.labels,
+                f"a counter of {sample.value}",
+                "a counter is a whole number of its unit's parts, at least 0, so that it never wanders",
+            )
         return
     counts = sample.cumulative
     if metric.type != "histogram":
