@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from alembic.config import Config
@@ -10,7 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from reporter import schema
-from reporter.errors import SchemaError
+from reporter.errors import SchemaError, StoreError
 from reporter.store import open_store
 from reporter.views import VIEWS
 
@@ -38,6 +40,8 @@ def upgrade(url: str) -> str:
     store = open_store(url, check_version=False)
     with store.write() as connection:
         if store.dialect == "postgresql":
+            # What another upgrade committed while this one waited for the lock must be seen.
+            connection.execute(text("SET TRANSACTION ISOLATION LEVEL READ COMMITTED"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         found = _revision(connection)
         config = Config()
@@ -46,8 +50,30 @@ def upgrade(url: str) -> str:
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
         if found is not None and found not in known:
             raise SchemaError(f"{store.url}: the schema is at {found}, of a newer reporter; upgrade this program")
+        if store.dialect == "sqlite" and found not in (None, schema.HEAD):
+            back_up(Path(str(store.engine.url.database)), str(found))
         command.upgrade(config, "head")
     return schema.HEAD
+
+
+def back_up(path: Path, revision: str) -> Path:
+    """Copy the SQLite file at `path`, as last committed, to `<path>.backup-<revision>`; the copy's path.
+
+    Raises:
+        StoreError: there is no room for the copy, or no right to make it.
+    """
+    copy = path.with_name(f"{path.name}.backup-{revision}")
+    unfinished = path.with_name(f"{copy.name}.part")
+    try:
+        unfinished.unlink(missing_ok=True)
+        unfinished.touch(0o600)
+        # Through a connection of its own: closing a plain handle of the file would drop this process' locks on it.
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(unfinished)) as target:
+            source.backup(target)
+        unfinished.replace(copy)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"{copy}: can't back up before migrating: {error}; nothing was changed") from None
+    return copy
 
 
 def current(url: str) -> str | None:
