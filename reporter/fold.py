@@ -23,6 +23,7 @@ from sqlalchemy import Connection, text
 from reporter import schema, state
 from reporter.lease import Lease
 from reporter.pricing import PriceList, Usage
+from reporter.sketch import encode
 from reporter.slo.spec import SLO
 from reporter.store import Store
 from reporter.tally import SUMS, TOTAL_SUMS, FoldedCall, Series, Tallies, Tally, Total
@@ -153,8 +154,11 @@ def _mark(connection: Connection, marks: list[tuple[int, int | None, str | None,
 
 def _store(connection: Connection, tallies: Tallies) -> None:
     ids = _series_ids(connection, {series for _, series in tallies.minutes})
+    cursor = connection.connection.cursor()  # the driver's own: SQLAlchemy's statements cost more than SQLite's work
+    mark = "?" if connection.dialect.name == "sqlite" else "%s"
     for resolution, bucket, series, tally in tallies.buckets():
-        _add_tally(connection, (resolution, bucket, ids[series]), tally)
+        _add_tally(cursor, mark, (resolution, bucket, ids[series]), tally)
+    cursor.close()
     for (series, label), total in tallies.totals.items():
         _add_total(connection, ids[series], label, total)
     _add_slo_tallies(connection, tallies)
@@ -188,36 +192,24 @@ _TALLY_COLUMNS = schema.columns("tallies")
 _SKETCHES = _TALLY_COLUMNS[3 + len(SUMS) :]
 
 
-def _add_tally(connection: Connection, key: tuple[int, int, int], tally: Tally) -> None:
-    from reporter.sketch import encode
-
-    stored = connection.exec_driver_sql(
-        _sql(
-            connection,
-            f"SELECT {', '.join(_SKETCHES)} FROM tallies WHERE resolution = ? AND bucket = ? AND series_id = ?",
-        ),
-        key,
-    ).first()
+def _add_tally(cursor: Any, mark: str, key: tuple[int, int, int], tally: Tally) -> None:
+    where = f"WHERE resolution = {mark} AND bucket = {mark} AND series_id = {mark}"
+    cursor.execute(f"SELECT {', '.join(_SKETCHES)} FROM tallies {where}", key)
+    stored = cursor.fetchone()
     known = (None, None, None) if stored is None else tuple(bytes(s) if s is not None else None for s in stored)
     sketches = tuple(
         encode(bins, before) if bins else before
         for bins, before in zip((tally.durations, tally.ttfts, tally.speeds), known, strict=True)
     )
     if stored is None:
-        marks = ", ".join("?" * len(_TALLY_COLUMNS))
-        connection.exec_driver_sql(
-            _sql(connection, f"INSERT INTO tallies ({', '.join(_TALLY_COLUMNS)}) VALUES ({marks})"),
-            (*key, *tally.sums, *sketches),
+        marks = ", ".join([mark] * len(_TALLY_COLUMNS))
+        cursor.execute(
+            f"INSERT INTO tallies ({', '.join(_TALLY_COLUMNS)}) VALUES ({marks})", (*key, *tally.sums, *sketches)
         )
         return
-    added = ", ".join(f"{name} = {name} + ?" for name in SUMS)
-    replaced = ", ".join(f"{name} = ?" for name in _SKETCHES)
-    connection.exec_driver_sql(
-        _sql(
-            connection, f"UPDATE tallies SET {added}, {replaced} WHERE resolution = ? AND bucket = ? AND series_id = ?"
-        ),
-        (*tally.sums, *sketches, *key),
-    )
+    added = ", ".join(f"{name} = {name} + {mark}" for name in SUMS)
+    replaced = ", ".join(f"{name} = {mark}" for name in _SKETCHES)
+    cursor.execute(f"UPDATE tallies SET {added}, {replaced} {where}", (*tally.sums, *sketches, *key))
 
 
 _TOTAL_COUNTS = ("duration_counts", "ttft_counts", "speed_counts")

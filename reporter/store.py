@@ -36,7 +36,7 @@ class Store:
         Raises:
             StoreError: the database can't be read; the message says why and what to do.
         """
-        with _translated(self.url), self.engine.connect() as connection:
+        with _translated(self.url, self.engine), self.engine.connect() as connection:
             if self.dialect == "sqlite":
                 connection.exec_driver_sql("BEGIN")
             else:
@@ -51,7 +51,7 @@ class Store:
         Raises:
             StoreError: the database can't be written; nothing of this transaction was kept.
         """
-        with _translated(self.url), self.engine.connect() as connection:
+        with _translated(self.url, self.engine), self.engine.connect() as connection:
             if self.dialect == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
@@ -145,7 +145,7 @@ def _check_version(store: Store) -> None:
 
 
 @contextmanager
-def _translated(url: str) -> Iterator[None]:
+def _translated(url: str, engine: Engine) -> Iterator[None]:
     """The one place where a driver's errors become ours."""
     try:
         yield
@@ -153,6 +153,8 @@ def _translated(url: str) -> Iterator[None]:
         raise
     except DBAPIError as error:
         raise StoreError(f"{url}: {_advice(str(error.orig).strip())}") from error
+    except engine.dialect.loaded_dbapi.Error as error:  # from a cursor of the driver's own
+        raise StoreError(f"{url}: {_advice(str(error).strip())}") from error
 
 
 def _advice(message: str) -> str:
