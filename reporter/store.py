@@ -70,7 +70,7 @@ def open_store(url: str, *, must_exist: bool = False, check_version: bool = True
     """
     parsed = _parse(url)
     dialect = parsed.get_backend_name()
-    shown = parsed.render_as_string(hide_password=True)
+    shown = parsed.difference_update_query(["password", "sslpassword"]).render_as_string(hide_password=True)
     if dialect == "sqlite":
         path = Path(parsed.database or "")
         if not path.exists():
@@ -158,8 +158,18 @@ def _translated(url: str, engine: Engine) -> Iterator[None]:
 
 
 def _advice(message: str) -> str:
-    if "not a database" in message or "malformed" in message:
-        return f"{message}; the file is kept as it is: restore a backup, or move it away to begin anew"
-    if "locked" in message:
-        return f"{message} for {BUSY_SECONDS:.0f} s by another program; try again"
-    return message
+    message = " ".join(message.split())  # drivers break lines
+    return next((f"{message}; {remedy}" for sign, remedy in _REMEDIES if sign in message), message)
+
+
+_REMEDIES = (
+    ("not a database", "the file is kept as it is: restore a backup, or move it away to begin anew"),
+    ("malformed", "the file is kept as it is: restore a backup, or move it away to begin anew"),
+    ("locked", f"another program held it for {BUSY_SECONDS:.0f} s; try again"),
+    ("disk is full", "make room, then run again; nothing of this was kept"),
+    ("readonly database", "give this user the right to write the file and its directory"),
+    ("read-only transaction", "this server is a standby; name the primary in the database URL"),
+    ("authentication failed", "check user and password in the database URL"),
+    ("no password supplied", "put a password into the database URL, PGPASSWORD or ~/.pgpass"),
+    ("connection failed", "check host, port and name in the database URL, and that the server runs"),
+)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reporter import migrate, schema
-from reporter.errors import SchemaError
+from reporter.errors import SchemaError, StoreError
 from reporter.sinks.sqlite import create
 from reporter.store import open_store
 from reporter.views import VIEWS
@@ -162,3 +162,22 @@ def test_a_backup_is_whole_private_and_made_while_a_migration_holds_the_lock(tmp
     assert copy.stat().st_mode & 0o777 == 0o600
     with closing(sqlite3.connect(copy)) as connection:
         assert connection.execute("SELECT value FROM state WHERE name = 'kept'").fetchall() == [("yes",)]
+
+
+def test_an_unreachable_server_is_told_in_one_line_without_the_password() -> None:
+    with pytest.raises(StoreError, match="that the server runs") as caught:
+        open_store("postgresql://reporter:canary@127.0.0.1:1/jobs?password=canary")
+
+    assert "canary" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    path.write_bytes(b"something else, and longer than a header of a hundred bytes " * 4)
+    before = path.read_bytes()
+
+    with pytest.raises(StoreError, match="kept as it is"):
+        open_store(f"sqlite:///{path}")
+
+    assert path.read_bytes() == before
