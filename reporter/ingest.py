@@ -79,8 +79,11 @@ def ingest_file(store: Store, path: Path, progress: Callable[[int], None] = lamb
     return Ingested(lines=lines, bad=bad)
 
 
-def ingest_spool(store: Store, directory: str) -> Ingested:
-    """Bring in what recorders left in a spool directory, and what living ones have in flight."""
+def ingest_spool(store: Store, directory: str, progress: Callable[[int], None] = lambda size: None) -> Ingested:
+    """Bring in what recorders left in a spool directory, and what living ones have in flight.
+
+    `progress` hears the bytes of each file.
+    """
     lines = bad = 0
     for path, fd in orphans(directory):
         try:
@@ -91,6 +94,7 @@ def ingest_spool(store: Store, directory: str) -> Ingested:
             os.unlink(path)
             lines += len(content)
             bad += len(wrong)
+            progress(sum(map(len, content)))
         finally:
             os.close(fd)
     for living in sorted(Path(directory).glob("*.jsonl")):
@@ -100,6 +104,7 @@ def ingest_spool(store: Store, directory: str) -> Ingested:
             continue  # its owner has just replaced it
         _ingest_lines(store, content, count_bad=False)
         lines += len(content)
+        progress(sum(map(len, content)))
     return Ingested(lines=lines, bad=bad)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
 from reporter.cli.root import Context
+from reporter.cli.terminal import progress_bar
 from reporter.errors import ConfigError
 from reporter.ingest import ingest_file, ingest_spool
 from reporter.sinks.spool import directory_for
@@ -20,19 +22,44 @@ from reporter.sinks.spool import directory_for
 @click.option("--spool", is_flag=True, help="Bring in what recorders on this host left in the spool.")
 @click.pass_obj
 def ingest(context: Context, files: tuple[Path, ...], spool: bool) -> None:
-    """Bring JSON Lines FILES into the database; twice counts once.  Bad lines go to FILE.bad, and the exit code is 1."""
+    """Bring JSON Lines FILES into the database; twice counts once.
+
+    Bad lines go to FILE.bad with the reason, the others go in, and the exit code is 1.
+
+    \b
+    Examples:
+      reporter ingest calls.jsonl
+      reporter ingest --spool
+      echo '{"operation": "chat", "ended_at": "2026-11-01T02:00:00Z"}' > one.jsonl && reporter ingest one.jsonl
+    """
     if not files and not spool:
         raise ConfigError("ingest: name files, or --spool")
     bad = 0
     if spool:
-        done = ingest_spool(context.store, directory_for(context.config.database))
+        directory = directory_for(context.config.database)
+        with _bar("spool", _bytes_in(Path(directory))) as advance:
+            done = ingest_spool(context.store, directory, advance)
         click.echo(f"spool: {done.lines} lines, {done.bad} bad")
         bad += done.bad
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
-        for path in files:
-            task = bar.add_task(path.name, total=path.stat().st_size if path.exists() else None)
-            done = ingest_file(context.store, path, lambda size, task=task: bar.advance(task, size))  # type: ignore[misc]  # a lambda's default has no annotation
-            click.echo(f"{path}: {done.lines} lines, {done.bad} bad" + (f", see {path}.bad" if done.bad else ""))
-            bad += done.bad
+    for path in files:
+        with _bar(path.name, path.stat().st_size if path.is_file() else None) as advance:
+            done = ingest_file(context.store, path, advance)
+        click.echo(f"{path}: {done.lines} lines, {done.bad} bad" + (f", see {path}.bad" if done.bad else ""))
+        bad += done.bad
     if bad:
         sys.exit(1)
+
+
+@contextmanager
+def _bar(what: str, size: int | None) -> Iterator[Callable[[int], None]]:
+    with progress_bar() as bar:
+        task = bar.add_task(what, total=size)
+        yield lambda advanced: bar.advance(task, advanced)
+
+
+def _bytes_in(directory: Path) -> int | None:
+    try:
+        with os.scandir(directory) as entries:
+            return sum(entry.stat().st_size for entry in entries if entry.name.endswith(".jsonl"))
+    except OSError:
+        return None

@@ -20,6 +20,7 @@ from reporter.store import Store, open_store
 COMMANDS = {
     "check": ("reporter.cli.check", "check", "Read the configuration strictly and say what it means."),
     "db": ("reporter.cli.db", "db", "Create, migrate and check the database."),
+    "demo": ("reporter.cli.demo", "demo", "See it work on real parts, in under a minute."),
     "ingest": ("reporter.cli.ingest", "ingest", "Bring JSON Lines, or the spool, into the database."),
     "init": ("reporter.cli.init", "init", "Write a commented reporter.yaml to start from."),
     "prune": ("reporter.cli.prune", "prune", "Delete what is older than the retention says."),
@@ -32,13 +33,13 @@ class Context:
     """What subcommands share, opened when first asked for."""
 
     def __init__(self, config_path: Path | None, database: str | None) -> None:
-        self._config_path, self._database = config_path, database
+        self._config_path, self.database_option = config_path, database
 
     @cached_property
     def config(self) -> Config:
         config = load_config(self._config_path)
-        if self._database:
-            config = config.model_copy(update={"database": self._database})
+        if self.database_option:
+            config = config.model_copy(update={"database": self.database_option})
         for sentence in config.unsupported:
             click.echo(f"reporter: warning: {sentence}", err=True)
         return config

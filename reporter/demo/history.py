@@ -47,7 +47,7 @@ class Rhythm:
 RHYTHMS = (
     Rhythm(
         job="nightly-summaries", provider="anthropic", model="claude-sonnet-4-5", hours=(3,), calls=260, input_tokens=2_400,
-        output_tokens=420, cached_ratio=0.4, median_seconds=2.1, spread=0.45, growth_ratio=0.03, outage_minute=12,
+        output_tokens=420, cached_ratio=0.4, median_seconds=2.1, spread=0.45, growth_ratio=0.03, outage_minute=4,
     ),
     Rhythm(
         job="hourly-triage", provider="openai", model="gpt-4o-mini", hours=tuple(range(24)), calls=22, input_tokens=900,
@@ -123,15 +123,14 @@ def _call(rhythm: Rhythm, dice: random.Random, days_ago: int, down: bool) -> dic
     about: dict[str, Any] = {"operation": rhythm.operation, "provider": rhythm.provider, "model": rhythm.model}
     seconds = dice.lognormvariate(math.log(rhythm.median_seconds), rhythm.spread)
     if down or dice.random() < rhythm.failing_ratio:
-        kind, status = (("529", 529),) * 3 + (("ReadTimeout", None),) if down else _FAILURES, None
-        error, status = dice.choice(kind)
+        error, status = dice.choice(_OVERLOADED if down else _FAILURES)
         return {
             **about, "status": "error" if status else "timeout", "error_type": error, "http_status": status,
             "duration_seconds": round(dice.uniform(0.05, 0.4) if status else 10.0, 6),
         }  # fmt: skip
     grown = (1 + rhythm.growth_ratio) ** (DAYS - days_ago)
     tokens = int(rhythm.input_tokens * grown * dice.uniform(0.7, 1.4))
-    output = int(rhythm.output_tokens * dice.uniform(0.5, 1.6))
+    output = int(rhythm.output_tokens * grown * dice.uniform(0.5, 1.6))
     spoken = {"ttft_seconds": round(seconds * dice.uniform(0.15, 0.35), 6), "stream": 1} if rhythm.streams else {}
     return {
         **about, **spoken, "status": "success", "duration_seconds": round(seconds, 6), "input_tokens": tokens,
@@ -139,4 +138,5 @@ def _call(rhythm: Rhythm, dice: random.Random, days_ago: int, down: bool) -> dic
     }  # fmt: skip
 
 
+_OVERLOADED: tuple[tuple[str, int | None], ...] = (("529", 529), ("529", 529), ("529", 529), ("ReadTimeout", None))
 _FAILURES: tuple[tuple[str, int | None], ...] = (("429", 429), ("429", 429), ("500", 500), ("ReadTimeout", None))

@@ -15,7 +15,23 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 STALL = "[stall]"
-_WORDS = "the invoice says that one pump was sent on Tuesday and paid for in full".split()
+_WORDS = [
+    "the",
+    "invoice",
+    "says",
+    "that",
+    "one",
+    "pump",
+    "was",
+    "sent",
+    "on",
+    "Tuesday",
+    "and",
+    "paid",
+    "for",
+    "in",
+    "full",
+]
 
 
 class ModelServer:
@@ -90,14 +106,22 @@ class _Exchange(BaseHTTPRequestHandler):
         outcome, seconds = model.decide()
         time.sleep(seconds)
         if outcome == "refused":
-            refusal = {"message": "Rate limit reached; try again in 1s", "type": "requests", "code": "rate_limit_exceeded"}
+            refusal = {
+                "message": "Rate limit reached; try again in 1s",
+                "type": "requests",
+                "code": "rate_limit_exceeded",
+            }
             self._answer(429, {"error": refusal}, {"Retry-After": "1"})
         elif outcome == "hanging":
             model.hang()
         elif asked.get("stream"):
             self._stream(asked, text, seconds)
         else:
-            choice = {"index": 0, "message": {"role": "assistant", "content": " ".join(_WORDS)}, "finish_reason": "stop"}
+            choice = {
+                "index": 0,
+                "message": {"role": "assistant", "content": " ".join(_WORDS)},
+                "finish_reason": "stop",
+            }
             self._answer(200, {**_head(asked, "chat.completion"), "choices": [choice], "usage": _usage(text)})
 
     def _answer(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:

@@ -1,0 +1,201 @@
+"""A report for eyes: narrow enough for 80 columns, with what matters most first.
+
+SLOs        how good, how much of the error budget is left, which alerts fire
+burn rates  by window; 1 uses the budget up exactly at the end of the period
+calls       of one window: how many, how fast, what they cost
+jobs        what became of their runs
+"""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from reporter.cli.terminal import shown
+from reporter.report.json_form import moment, usd
+from reporter.report.model import AlertState, CallStats, CallWindow, JobStatus, Report, SLOStatus
+
+NOTHING = "–"
+BAR_CELLS = 8
+_STATE_STYLES = {
+    "ok": "green", "burning": "yellow", "exhausted": "red", "failed": "red", "lost": "red", "missed": "red",
+    "late": "yellow", "overrun": "yellow",
+}  # fmt: skip
+
+
+def show(console: Console, made: Report, window: str | None = None) -> None:
+    """Print the report; calls are those of `window`, the longest if None."""
+    console.print(f"as of {moment(made.as_of_ns)}")
+    if not made.slos and not made.calls and not made.jobs:
+        console.print(
+            'No calls yet.  Decorate one with @reporter.call("chat"), run it, and look again.', soft_wrap=True
+        )
+    if made.slos:
+        console.print(_slos(made.slos))
+        console.print(_burn_rates(made.slos))
+        console.print("1 uses the budget up exactly at the period's end; ! marks a firing alert.", style="dim")
+        for slo in made.slos:
+            for alert in slo.alerts:
+                if alert.firing:
+                    console.print(_alert(slo, alert), soft_wrap=True)
+    if made.calls:
+        label = window or list(made.calls[0].windows)[-1]
+        console.print(_calls(made.calls, label))
+        _sums(console, made, label)
+    if made.jobs:
+        console.print(_jobs(made.jobs))
+    for note in made.notes:
+        console.print(Text("note: ") + shown(note), soft_wrap=True)
+
+
+def _grid(title: str) -> Table:
+    return Table(
+        box=None, padding=(0, 2, 0, 0), title=f"\n{title}", title_justify="left", title_style="bold", header_style="dim"
+    )
+
+
+def _slos(slos: tuple[SLOStatus, ...]) -> Table:
+    table = _grid("SLOs")
+    table.add_column("SLO", overflow="fold")
+    for name in ("goal", "period", "bad", "SLI"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("error budget left", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for slo in slos:
+        period = slo.windows.get(slo.period)
+        table.add_row(
+            shown(slo.slo), f"{slo.objective_ratio * 100:g} %", slo.period, f"{period.bad:,}" if period else NOTHING,
+            _percent(period.sli_ratio if period else None), _budget(slo.remaining_ratio),
+            Text(slo.state.replace("_", " "), style=_STATE_STYLES.get(slo.state, "")),
+        )  # fmt: skip
+    return table
+
+
+def _percent(ratio: float | None) -> str:
+    """A ratio as percent, cut and not rounded up: what misses 99.9 % must not read 99.90 %."""
+    return NOTHING if ratio is None else f"{int(ratio * 10_000 + 1e-7) / 100:.2f} %"
+
+
+def _budget(remaining: float | None) -> Text:
+    if remaining is None:
+        return Text(NOTHING)
+    filled = max(0.0, min(1.0, remaining))
+    cells = round(filled * BAR_CELLS)
+    if filled > 0 and cells == 0:
+        cells = 1
+    style = "green" if remaining > 0.25 else "yellow" if remaining > 0 else "red"
+    percent = f"{remaining * 100:,.0f}".replace("-", "−")
+    return Text.assemble(("█" * cells, style), ("░" * (BAR_CELLS - cells), "dim"), (f" {percent} %", style))
+
+
+def _burn_rates(slos: tuple[SLOStatus, ...]) -> Table:
+    table = _grid("Burn rates")
+    table.add_column("SLO", overflow="fold")
+    labels = max((list(slo.windows) for slo in slos), key=len)
+    for label in labels:
+        table.add_column(label, justify="right", no_wrap=True)
+    for slo in slos:
+        alarmed = {label for alert in slo.alerts if alert.firing for label in (alert.long, alert.short)}
+        cells = []
+        for label in labels:
+            window = slo.windows.get(label)
+            cells.append(_burn(None if window is None else window.burn_rate, label in alarmed))
+        table.add_row(shown(slo.slo), *cells)
+    return table
+
+
+def _burn(rate: float | None, alarmed: bool) -> Text:
+    if rate is None:
+        return Text(NOTHING, style="dim")
+    told = "0" if rate == 0 else f"{rate:.2f}" if rate < 9.995 else f"{rate:,.0f}"
+    return Text(told + "!" * alarmed, style="bold red" if alarmed else "yellow" if rate > 1 else "")
+
+
+def _alert(slo: SLOStatus, alert: AlertState) -> Text:
+    long, short = slo.windows[alert.long].burn_rate or 0, slo.windows[alert.short].burn_rate or 0
+    return Text.assemble(
+        (alert.severity, "bold red" if alert.severity == "page" else "bold yellow"), " ", shown(slo.slo),
+        f": {long:.3g}× in {alert.long} and {short:.3g}× in {alert.short}, both above {alert.factor:g}×",
+    )  # fmt: skip
+
+
+def _calls(calls: tuple[CallStats, ...], label: str) -> Table:
+    alike = _alike(calls)
+    names = " · ".join(name for name, _ in calls[0].labels if name not in alike)
+    table = _grid(f"Calls in {label}" + (f", all {', '.join(alike.values())}" if alike else ""))
+    table.add_column(names if len(names) < 20 else "by job, operation, model", overflow="fold")
+    for name in ("calls", "bad", "p50", "p95", "p99", "USD"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in sorted(calls, key=lambda row: -row.windows[label].cost_nanousd):
+        window = row.windows[label]
+        quantiles = window.duration_seconds
+        table.add_row(
+            shown(" · ".join(value for name, value in row.labels if value and name not in alike) or NOTHING),
+            f"{window.calls:,}", f"{window.errors:,}",
+            *(_seconds(value) for value in (quantiles.p50, quantiles.p95, quantiles.p99)),
+            _money(window) if row.llm else NOTHING,
+        )  # fmt: skip
+    return table
+
+
+def _alike(calls: tuple[CallStats, ...]) -> dict[str, str]:
+    """Labels that say the same in every row, which need no column."""
+    if len(calls) < 2:
+        return {}
+    values: dict[str, set[str]] = {}
+    for row in calls:
+        for name, value in row.labels:
+            values.setdefault(name, set()).add(value)
+    return {name: next(iter(those)) for name, those in values.items() if len(those) == 1 and next(iter(those))}
+
+
+def _money(window: CallWindow) -> str:
+    """What the calls cost; none of them priced is no money at all, some of them is a total that misses some."""
+    if window.calls and window.unpriced_calls == window.calls:
+        return "?"
+    return f"{usd(window.cost_nanousd):,.{2 if window.cost_nanousd >= 10**9 else 4}f}" + "+" * bool(
+        window.unpriced_calls
+    )
+
+
+def _sums(console: Console, made: Report, label: str) -> None:
+    windows = [row.windows[label] for row in made.calls if row.llm]
+    unpriced = sum(window.unpriced_calls for window in windows)
+    cost = usd(sum(window.cost_nanousd for window in windows))
+    missing = f"; {unpriced:,} calls have no price (+, ?) and are not in it" if unpriced else ""
+    console.print(f"Together {cost:,.2f} USD{missing}.", soft_wrap=True)
+    lost = made.self_status.lost_calls
+    if lost:
+        verb = "call was" if lost == 1 else "calls were"
+        console.print(f"{lost:,} {verb} lost so far: started, never ended.  They count as bad.", soft_wrap=True)
+    for trouble, occurrences in made.self_status.troubles.items():
+        console.print(Text(f"recorders report {occurrences:,}× ") + shown(trouble), soft_wrap=True)
+
+
+def _jobs(jobs: tuple[JobStatus, ...]) -> Table:
+    table = _grid("Jobs")
+    table.add_column("job", overflow="fold")
+    table.add_column("state", no_wrap=True)
+    for name in ("runs", "failed", "lost"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("last start (UTC)", no_wrap=True)
+    table.add_column("took", justify="right", no_wrap=True)
+    for job in jobs:
+        table.add_row(
+            shown(job.batch_job), Text(job.state, style=_STATE_STYLES.get(job.state, "")),
+            f"{sum(job.runs_total.values()):,}", f"{job.failed_runs:,}", f"{job.lost_runs:,}",
+            (moment(job.last_start_at_ns) or NOTHING)[:16].replace("T", " "),
+            _seconds(job.last_duration_seconds),
+        )  # fmt: skip
+    return table
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return NOTHING
+    if value < 1:
+        return f"{value * 1000:.0f} ms"
+    if value < 100:
+        return f"{value:.3g} s"
+    return f"{value / 60:.0f} min" if value < 6000 else f"{value / 3600:.1f} h"

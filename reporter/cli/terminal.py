@@ -1,0 +1,30 @@
+"""How tables and sentences reach people: as wide as their terminal, 140 columns where there is none."""
+
+from __future__ import annotations
+
+import os
+import sys
+import unicodedata
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.text import Text
+
+WIDTH_OF_FILES = 140
+
+
+def console() -> Console:
+    """A console on stdout; markup in data stays text, colours only on a terminal and not with NO_COLOR."""
+    columns = os.environ.get("COLUMNS", "")
+    given = int(columns) if columns.isdecimal() and int(columns) > 0 else WIDTH_OF_FILES
+    return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else given)
+
+
+def shown(value: str, style: str = "") -> Text:
+    """Data as text: control characters, which a terminal would obey, are shown as \N{REPLACEMENT CHARACTER}."""
+    return Text("".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cf") else c for c in value), style=style)
+
+
+def progress_bar() -> Progress:
+    """A bar on stderr, on a terminal only, gone when the work is done."""
+    return Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
