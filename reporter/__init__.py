@@ -11,7 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from reporter.recorder import CallRecording, RunRecording
+    from reporter.call import CallRecording
+    from reporter.run import RunRecording
 
 __all__ = ["Recorder", "call", "configure", "flush", "job", "record"]
 __version__ = "0.1.0"

@@ -12,7 +12,7 @@ from rich.progress import Progress
 from reporter.cli.root import Context
 from reporter.errors import ConfigError
 from reporter.ingest import ingest_file, ingest_spool
-from reporter.sinks.spool import directory_for
+from reporter.sinks.spool import directories_for
 
 
 @click.command()
@@ -25,9 +25,10 @@ def ingest(context: Context, files: tuple[Path, ...], spool: bool) -> None:
         raise ConfigError("ingest: name files, or --spool")
     bad = 0
     if spool:
-        done = ingest_spool(context.store, directory_for(context.config.database))
-        click.echo(f"spool: {done.lines} lines, {done.bad} bad")
-        bad += done.bad
+        for directory in directories_for(context.config.database):
+            done = ingest_spool(context.store, directory)
+            click.echo(f"{directory}: {done.lines} lines, {done.bad} bad")
+            bad += done.bad
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
         for path in files:
             task = bar.add_task(path.name, total=path.stat().st_size if path.exists() else None)
