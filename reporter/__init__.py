@@ -5,15 +5,18 @@ This is the recording half's face: standard library only, and nothing is opened 
 
 from __future__ import annotations
 
+from reporter.call import ActiveCall
 from reporter.recorder import Recorder
+from reporter.run import ActiveRun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from reporter.recorder import CallRecording, RunRecording
+    from reporter.call import CallRecording
+    from reporter.run import RunRecording
 
-__all__ = ["Recorder", "call", "configure", "flush", "job", "record"]
+__all__ = ["ActiveCall", "ActiveRun", "Recorder", "call", "configure", "flush", "job", "record"]
 __version__ = "0.1.0"
 
 _default = Recorder()

@@ -21,7 +21,7 @@ from reporter.publish.pushgateway import Gateway, put
 from reporter.report.build import build, remember_label_values
 from reporter.report.model import Report
 from reporter.retention import Pruned, Retention, prune
-from reporter.sinks.spool import directory_for
+from reporter.sinks.spool import directories_for
 from reporter.store import Store
 
 
@@ -43,7 +43,8 @@ def catch_up(
     store: Store, lease: Lease, config: Config, progress: Callable[[int], None] = lambda calls: None
 ) -> FoldResult:
     """Bring in the spool and fold everything new."""
-    ingest_spool(store, directory_for(config.database))
+    for directory in directories_for(config.database):
+        ingest_spool(store, directory)
     jobs = config.jobs.items()
     rules = FoldRules(
         lost_after_ns=config.report.lost_after_ns,

@@ -1,6 +1,7 @@
 """Wrapping a function of any kind so that each call of it runs inside a recording.
 
 The wrapper is of the function's own kind, so whatever looks at it (asyncio, pytest, a framework) sees what it saw before.
+Between the steps of a generator its recording is paused: what its consumer calls meanwhile is the consumer's.
 """
 
 from __future__ import annotations
@@ -13,26 +14,27 @@ if TYPE_CHECKING:
 _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200  # CPython's co_flags, as in the inspect module
 
 
-def decorate(again: Callable[[], Any], function: Callable[..., Any]) -> Any:
-    """`function` with each call inside a fresh `again()`, a context manager."""
+def decorate(begin: Callable[[], Any], function: Callable[..., Any]) -> Any:
+    """`function` with each call inside a fresh `begin()`, a context manager."""
     flags = _flags(function)
     if flags & _ASYNC_GENERATOR:
 
         async def wrapper(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
             generator = function(*args, **kwargs)
-            with again():
+            with begin() as active:
                 try:
-                    sent = None
-                    value = await generator.__anext__()
+                    step, argument = generator.asend, None
                     while True:
+                        value = await step(argument)
+                        active.pause()
                         try:
-                            sent = yield value
+                            step, argument = generator.asend, (yield value)
                         except GeneratorExit:
                             raise
                         except BaseException as error:
-                            value = await generator.athrow(error)
-                        else:
-                            value = await generator.asend(sent)
+                            step, argument = generator.athrow, error
+                        finally:
+                            active.resume()
                 except StopAsyncIteration:
                     return
                 finally:
@@ -41,31 +43,39 @@ def decorate(again: Callable[[], Any], function: Callable[..., Any]) -> Any:
     elif flags & _COROUTINE:
 
         async def wrapper(*args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]  # one name, four kinds
-            with again():
+            with begin():
                 return await function(*args, **kwargs)
 
     elif flags & _GENERATOR:
 
         def wrapper(*args: Any, **kwargs: Any) -> Iterator[Any]:  # type: ignore[misc]
-            with again():
-                return (yield from function(*args, **kwargs))  # type: ignore[no-any-return]  # whatever it returns
+            generator = function(*args, **kwargs)
+            with begin() as active:
+                step, argument = generator.send, None
+                while True:
+                    try:
+                        value = step(argument)
+                    except StopIteration as stop:
+                        return stop.value  # type: ignore[no-any-return]  # whatever it returns
+                    active.pause()
+                    try:
+                        step, argument = generator.send, (yield value)
+                    except GeneratorExit:
+                        generator.close()
+                        raise
+                    except BaseException as error:
+                        step, argument = generator.throw, error
+                    finally:
+                        active.resume()
 
     else:
 
         def wrapper(*args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]
-            with again():
+            with begin():
                 return function(*args, **kwargs)
 
-    for name in (
-        "__module__",
-        "__name__",
-        "__qualname__",
-        "__doc__",
-        "__annotations__",
-        "__defaults__",
-        "__kwdefaults__",
-    ):
-        if hasattr(function, name) and not name.endswith("defaults__"):
+    for name in ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__"):
+        if hasattr(function, name):
             setattr(wrapper, name, getattr(function, name))
     wrapper.__dict__.update(getattr(function, "__dict__", {}))
     wrapper.__wrapped__ = function  # type: ignore[attr-defined]  # functions take attributes

@@ -10,6 +10,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
 MOST_LENGTH_NS = 7 * 86_400 * 10**9
 MOST_TOKENS = 2**40
@@ -80,6 +81,18 @@ def nanoseconds(seconds: object, column: str, flags: list[str]) -> int | None:
     return integer(round(scaled), MOST_LENGTH_NS, column, flags)
 
 
+def moment(seconds: object, flags: list[str]) -> int | None:
+    """A moment in epoch seconds as nanoseconds; one before 1970 or after 2262 is none."""
+    try:
+        at_ns = round(float(seconds) * 1e9)  # type: ignore[arg-type]  # whatever is no number raises, and is flagged
+    except Exception:
+        at_ns = -1
+    if 0 <= at_ns < 2**63:
+        return at_ns
+    flags.append("ended_at_ns")
+    return None
+
+
 def nanousd(usd: object, flags: list[str]) -> int | None:
     """Dollars as integer nano-dollars, exact for decimal text."""
     if usd is None:
@@ -93,7 +106,7 @@ def nanousd(usd: object, flags: list[str]) -> int | None:
         return None
 
 
-def attributes(given: Mapping[object, object] | None) -> str | None:
+def attributes(given: Mapping[Any, object] | None) -> str | None:
     """Attributes as JSON text of at most 16 KiB; names of secrets are left out, values that are no JSON become text."""
     if not given:
         return None

@@ -26,8 +26,7 @@ from reporter import facts, state
 from reporter.errors import StoreError
 from reporter.ids import uuid7_of
 from reporter.schema import INTEGER, TABLES
-from reporter.sinks.shipping import orphans, write
-from reporter.sinks.spool import COLUMNS
+from reporter.sinks.shipping import COLUMNS, orphans, write
 from reporter.store import Store
 
 CHUNK = 5_000

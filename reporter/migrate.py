@@ -13,6 +13,7 @@ from sqlalchemy import Connection, inspect, text
 
 from reporter import schema
 from reporter.errors import SchemaError, StoreError
+from reporter.revision import HEAD
 from reporter.store import open_store
 from reporter.views import VIEWS
 
@@ -50,10 +51,10 @@ def upgrade(url: str) -> str:
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
         if found is not None and found not in known:
             raise SchemaError(f"{store.url}: the schema is at {found}, of a newer reporter; upgrade this program")
-        if store.dialect == "sqlite" and found not in (None, schema.HEAD):
+        if store.dialect == "sqlite" and found not in (None, HEAD):
             back_up(Path(str(store.engine.url.database)), str(found))
         command.upgrade(config, "head")
-    return schema.HEAD
+    return HEAD
 
 
 def back_up(path: Path, revision: str) -> Path:

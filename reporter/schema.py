@@ -8,11 +8,7 @@ Units: `*_at_ns` is a moment and `*_ns` a length, both integer nanoseconds (mome
 in integer nano-dollars; absent is NULL.
 """
 
-HEAD = "0001"
-"""The migration this schema stands for; a SQLite file made by the recorder is stamped with it."""
-
-USER_VERSION = 1
-"""SQLite's `user_version` for HEAD: one integer the recorder can read without a query on any table."""
+from reporter.revision import HEAD
 
 TEXT, INTEGER, BLOB = "text", "integer", "blob"
 

@@ -14,8 +14,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
-from reporter import schema
 from reporter.errors import ConfigError, ReporterError, SchemaError, StoreError
+from reporter.revision import HEAD
 from reporter.sinks.sqlite import create
 
 BUSY_SECONDS = 5.0
@@ -138,9 +138,9 @@ def _check_version(store: Store) -> None:
         if isinstance(error.__cause__, DBAPIError) and "alembic_version" in str(error.__cause__.orig):
             raise SchemaError(f"{store.url}: the database has no schema yet; run: reporter db upgrade") from None
         raise
-    if found != schema.HEAD:
+    if found != HEAD:
         raise SchemaError(
-            f"{store.url}: the schema is at {found}, this program works with {schema.HEAD}; run: reporter db upgrade"
+            f"{store.url}: the schema is at {found}, this program works with {HEAD}; run: reporter db upgrade"
         )
 
 

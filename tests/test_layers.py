@@ -12,9 +12,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "reporter"
 LAYERS = (  # lowest first; a module may import its own layer and those below
-    ("errors", "schema", "views", "ids", "facts", "outcome", "usage"),
+    ("errors", "revision", "schema", "views", "ids", "facts", "outcome", "usage"),
     ("sinks",),
-    ("decorate", "recorder", "instrument", "aws_lambda"),
+    ("decorate", "call", "run", "trouble", "recorder", "instrument", "aws_lambda"),
     ("",),  # reporter/__init__.py, the face of the recording half
     # ── the line: above it in this list, standard library only ──
     ("store", "migrate", "state", "lease", "bounds", "sketch", "family"),

@@ -11,6 +11,7 @@ import pytest
 
 from reporter import migrate, schema
 from reporter.errors import SchemaError, StoreError
+from reporter.revision import HEAD
 from reporter.sinks.sqlite import create
 from reporter.store import open_store
 from reporter.views import VIEWS
@@ -83,7 +84,7 @@ def test_on_postgres_the_migrations_make_what_the_declaration_says(postgres: Pos
 def test_a_database_at_head_differs_in_nothing_from_the_declaration(database_url: str) -> None:
     migrate.upgrade(database_url)
 
-    assert migrate.current(database_url) == schema.HEAD
+    assert migrate.current(database_url) == HEAD
     assert migrate.differences(database_url) == []
 
 
@@ -124,7 +125,7 @@ def test_upgrades_at_once_make_one_schema(tmp_path: Path, postgres: Postgres) ->
     path.touch()
     for url in (f"sqlite:///{path}", empty_database(postgres, "upgraded_at_once")):
         with ThreadPoolExecutor(4) as pool:
-            assert list(pool.map(migrate.upgrade, [url] * 4)) == [schema.HEAD] * 4
+            assert list(pool.map(migrate.upgrade, [url] * 4)) == [HEAD] * 4
         assert migrate.differences(url) == []
 
 

@@ -2,47 +2,85 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+
+CLOSED_PIPE = 141  # as a shell tells of SIGPIPE
+INTERRUPTED = 130
 
 
 def main() -> None:
     """Run `reporter`; exit 0 done, 1 failed, 2 misuse or bad config, 75 try again."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that has no “–” still gets its table
+    try:
+        code = _run()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+        code = CLOSED_PIPE
+    except OSError as error:
+        _drop_output()
+        code = _say(f"stdout: can't be written: {error.strerror}", 1)
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
         import click
 
         from reporter.cli.root import root
     except ModuleNotFoundError as error:
-        sys.exit(_missing(error))
+        return _missing(error)
     from reporter.errors import ReporterError
 
     try:
-        root(prog_name="reporter", standalone_mode=False)
+        code = root(prog_name="reporter", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 0 if error.code is None else 1
     except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
-    except click.ClickException as error:
+        return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        sys.exit(2)
+        return 2
+    except click.ClickException as error:
+        usage = getattr(error, "ctx", None)
+        hint = f"; {usage.command_path} --help shows how" if usage is not None else ""
+        return _say(f"{error.format_message().rstrip('.')}{hint}", 2)
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
+        return INTERRUPTED
     except ReporterError as error:
-        print(f"reporter: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+        return _say(str(error), error.exit_code)
     except ModuleNotFoundError as error:
-        sys.exit(_missing(error))
+        return _missing(error)
+    except BrokenPipeError:
+        raise
     except Exception as error:  # the last line of defence: one line for people, the traceback for those who ask
         if os.environ.get("REPORTER_TRACEBACK"):
             raise
-        print(
-            f"reporter: unexpected {type(error).__name__}: {error} (REPORTER_TRACEBACK=1 shows where)", file=sys.stderr
-        )
-        sys.exit(1)
+        if isinstance(error, OSError) and error.strerror:
+            where = f"{error.filename}: " if error.filename else ""
+            return _say(f"{where}{error.strerror}", 1)
+        return _say(f"unexpected {type(error).__name__}: {error} (REPORTER_TRACEBACK=1 shows where)", 1)
+
+
+def _say(message: str, code: int) -> int:
+    """One message on stderr, without what a terminal would obey."""
+    text = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in f"reporter: {message}")
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        pass  # nobody listens; the exit code says it
+    return code
+
+
+def _drop_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _missing(error: ModuleNotFoundError) -> int:
     extra = "postgres" if error.name == "psycopg" else "report"
-    print(f"reporter: {error.name} is not installed; for this: pip install 'reporter[{extra}]'", file=sys.stderr)
-    return 2
+    return _say(f"{error.name} is not installed; for this: pip install 'reporter[{extra}]'", 2)

@@ -14,7 +14,7 @@ from reporter.cli.root import Context
 from reporter.cli.terminal import progress_bar
 from reporter.errors import ConfigError
 from reporter.ingest import ingest_file, ingest_spool
-from reporter.sinks.spool import directory_for
+from reporter.sinks.spool import directories_for
 
 
 @click.command()
@@ -36,11 +36,11 @@ def ingest(context: Context, files: tuple[Path, ...], spool: bool) -> None:
         raise ConfigError("ingest: name files, or --spool")
     bad = 0
     if spool:
-        directory = directory_for(context.config.database)
-        with _bar("spool", _bytes_in(Path(directory))) as advance:
-            done = ingest_spool(context.store, directory, advance)
-        click.echo(f"spool: {done.lines} lines, {done.bad} bad")
-        bad += done.bad
+        for directory in directories_for(context.config.database):
+            with _bar("spool", _bytes_in(Path(directory))) as advance:
+                done = ingest_spool(context.store, directory, advance)
+            click.echo(f"{directory}: {done.lines} lines, {done.bad} bad")
+            bad += done.bad
     for path in files:
         with _bar(path.name, path.stat().st_size if path.is_file() else None) as advance:
             done = ingest_file(context.store, path, advance)

@@ -61,14 +61,14 @@ def body(model: str, text: str) -> dict[str, object]:
     return {"model": model, "messages": [{"role": "user", "content": text}]}
 
 
-def complete(client: httpx.Client, model: str, text: str, c: reporter.recorder.ActiveCall) -> None:
+def complete(client: httpx.Client, model: str, text: str, c: reporter.ActiveCall) -> None:
     """The whole answer at once."""
     reply = client.post("/chat/completions", json=body(model, text))
     reply.raise_for_status()
     c.usage(reply.json())
 
 
-def stream(client: httpx.Client, model: str, text: str, c: reporter.recorder.ActiveCall) -> None:
+def stream(client: httpx.Client, model: str, text: str, c: reporter.ActiveCall) -> None:
     """The answer word by word; the last chunk brings the usage."""
     wanted = {**body(model, text), "stream": True, "stream_options": {"include_usage": True}}
     with client.stream("POST", "/chat/completions", json=wanted) as reply:

@@ -4,27 +4,35 @@ from __future__ import annotations
 
 from reporter.schema import CALL_COLUMNS, RUN_COLUMNS, START_COLUMNS, TROUBLE_COLUMNS
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Fact = dict[str, Any]
+
 
 class MemorySink:
-    """Keeps every fact, in order, as column → value."""
+    """Keeps every fact, in order, as column → value; what is not known is None."""
+
+    problem = ""
 
     def __init__(self) -> None:
-        self.calls: list[dict[str, object]] = []
-        self.starts: list[dict[str, object]] = []
-        self.runs: list[dict[str, object]] = []
-        self.troubles: list[dict[str, object]] = []
+        self.calls: list[Fact] = []
+        self.starts: list[Fact] = []
+        self.runs: list[Fact] = []
+        self.troubles: list[Fact] = []
 
-    def start(self, call_id: str, fact: tuple[object, ...]) -> None:
-        self.starts.append(dict(zip(START_COLUMNS, fact, strict=True)))
+    def start(self, fact: Fact, deadline_at_ns: int | None) -> None:
+        self.starts.append({**dict.fromkeys(START_COLUMNS), **fact, "deadline_at_ns": deadline_at_ns})
 
-    def call(self, call_id: str, fact: tuple[object, ...]) -> None:
-        self.calls.append(dict(zip(CALL_COLUMNS, fact, strict=True)))
+    def call(self, fact: Fact) -> None:
+        self.calls.append({**dict.fromkeys(CALL_COLUMNS), **fact})
 
-    def run(self, fact: tuple[object, ...]) -> None:
-        self.runs.append(dict(zip(RUN_COLUMNS, fact, strict=True)))
+    def run(self, fact: Fact) -> None:
+        self.runs.append({**dict.fromkeys(RUN_COLUMNS), **fact})
 
-    def trouble(self, fact: tuple[object, ...]) -> None:
-        self.troubles.append(dict(zip(TROUBLE_COLUMNS, fact, strict=True)))
+    def trouble(self, fact: Fact) -> None:
+        self.troubles.append({**dict.fromkeys(TROUBLE_COLUMNS), **fact})
 
     def flush(self, timeout: float) -> bool:
         return True

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 
-from reporter.errors import UsageError
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
+    from typing import Any, Protocol
+
+    Fact = dict[str, Any]  # column of `reporter.schema` → value; what is not known is left out
 
     class Sink(Protocol):
-        """Where facts go, as tuples in the order of `reporter.schema`'s columns; each may raise OSError when it can't."""
+        """Where facts go; each of the first four raises OSError when it can't keep one."""
 
-        def start(self, call_id: str, fact: tuple[object, ...]) -> None: ...
-        def call(self, call_id: str, fact: tuple[object, ...]) -> None: ...
-        def run(self, fact: tuple[object, ...]) -> None: ...
-        def trouble(self, fact: tuple[object, ...]) -> None: ...
+        @property
+        def problem(self) -> str:
+            """Why the last flush was not done; secrets are not in it."""
+
+        def start(self, fact: Fact, deadline_at_ns: int | None) -> None: ...
+        def call(self, fact: Fact) -> None: ...
+        def run(self, fact: Fact) -> None: ...
+        def trouble(self, fact: Fact) -> None: ...
         def flush(self, timeout: float) -> bool: ...
         def close(self) -> None: ...
         def before_fork(self) -> None: ...
@@ -26,9 +30,12 @@ if TYPE_CHECKING:
 
 def default_url() -> str:
     """The database when none is configured: a SQLite file in the user's state directory."""
+    given = os.environ.get("REPORTER_DATABASE_URL")
+    if given:
+        return given
     from reporter.sinks.spool import state_directory
 
-    return os.environ.get("REPORTER_DATABASE_URL") or "sqlite:///" + os.path.join(state_directory(), "reporter.db")
+    return "sqlite:///" + os.path.join(state_directory(), "reporter.db")
 
 
 def open_sink(url: str | None) -> Sink:
@@ -46,5 +53,7 @@ def open_sink(url: str | None) -> Sink:
         from reporter.sinks.postgresql import PostgresSink
 
         return PostgresSink(url)
+    from reporter.errors import UsageError
+
     scheme = url.partition("://")[0]
     raise UsageError(f"database {scheme}://…: not supported; write sqlite:///FILE or postgresql://USER@HOST/NAME")

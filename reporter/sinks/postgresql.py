@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from time import monotonic
 
-from reporter.sinks.spool import Spool, directory_for
+from reporter.sinks.spool import Spool, directories_for
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Fact = dict[str, Any]
 
 RETRY_SECONDS = 60.0  # after a flush that failed: the job pays the deadline once
 
@@ -18,23 +24,24 @@ class PostgresSink:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.spool = Spool(directory_for(url))
+        self.spool = Spool(directories_for(url))
+        self.problem = ""  # why the last flush failed
         self._failed_at = 0.0
 
-    def start(self, call_id: str, fact: tuple[object, ...]) -> None:
+    def start(self, fact: Fact, deadline_at_ns: int | None) -> None:
         """Keep a call's start while it is in flight."""
-        self.spool.start(call_id, fact)
+        self.spool.start(fact, deadline_at_ns)
 
-    def call(self, call_id: str, fact: tuple[object, ...]) -> None:
+    def call(self, fact: Fact) -> None:
         """Keep a finished call."""
         self.spool.write("call", fact)
-        self.spool.end(call_id)
+        self.spool.end(fact["call_id"])
 
-    def run(self, fact: tuple[object, ...]) -> None:
+    def run(self, fact: Fact) -> None:
         """Keep a run's start or end."""
         self.spool.write("run", fact)
 
-    def trouble(self, fact: tuple[object, ...]) -> None:
+    def trouble(self, fact: Fact) -> None:
         """Keep what went wrong."""
         self.spool.write("trouble", fact)
 
@@ -47,20 +54,24 @@ class PostgresSink:
         if self._failed_at and monotonic() - self._failed_at < RETRY_SECONDS:
             return False
         self.spool.hand_over()
-        done: list[bool] = []
+        ended: list[str] = []
 
         def run() -> None:
             try:
-                ship(self.url, self.spool.directory)
-                done.append(True)
-            except Exception:  # whatever the driver throws: the lines are still in the spool
-                return
+                ship(self.url, self.spool.directories)
+                ended.append("")
+            except ImportError:
+                ended.append("psycopg is not installed (pip install 'reporter[postgres]')")
+            except Exception as error:  # whatever the driver throws: the lines are still in the spool
+                ended.append(f"{type(error).__name__}: {' '.join(str(error).split())}")
 
         thread = Thread(target=run, name="reporter-flush", daemon=True)
         thread.start()
         thread.join(timeout)
-        self._failed_at = 0.0 if done else monotonic()
-        return bool(done)
+        problem = ended[0] if ended else f"no answer within {timeout:g} s"
+        self._failed_at = monotonic() if problem else 0.0
+        self.problem = problem and f"Postgres took nothing: {problem}; facts wait in {self.spool.directories[0]}"
+        return not problem
 
     def close(self) -> None:
         """Let go of the spool."""
@@ -73,4 +84,4 @@ class PostgresSink:
         return
 
     def after_fork_in_child(self) -> None:
-        self.spool.renew_lock()
+        self.spool.after_fork_in_child()

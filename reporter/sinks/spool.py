@@ -2,7 +2,7 @@
 
 A process appends to a file of its own with one `write` a line, and holds a lock on it as long as it lives; whoever gets the
 lock knows that the owner is gone.  A file that holds nothing but starts of calls that have ended since is replaced when it
-grows; one that holds facts is closed, and waits to be read.
+grows; one that holds facts is closed, and waits to be read.  When the first directory takes nothing, the next one is tried.
 """
 
 from __future__ import annotations
@@ -10,51 +10,197 @@ from __future__ import annotations
 import fcntl
 import os
 from _thread import allocate_lock
-from zlib import crc32
-
-from reporter.errors import UsageError
-from reporter.schema import CALL_COLUMNS, RUN_COLUMNS, START_COLUMNS, TROUBLE_COLUMNS
 
 try:
     from _json import encode_basestring_ascii as quote
 except ImportError:  # another Python than CPython
     from json.encoder import encode_basestring_ascii as quote
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Fact = dict[str, Any]
+
 ROTATE_BYTES = 65_536  # of starts alone
 ROTATE_DIRTY_BYTES = 8 * 1024 * 1024
-MOST_BYTES = 256 * 1024 * 1024  # a directory; beyond it new facts are dropped and counted, the oldest are kept
-
-COLUMNS = {"call": CALL_COLUMNS, "start": START_COLUMNS, "run": RUN_COLUMNS, "trouble": TROUBLE_COLUMNS}
-_HEADS = {kind: ['{"kind":"' + kind + '"'] + [f',"{name}":' for name in names] for kind, names in COLUMNS.items()}
+MOST_BYTES = 256 * 1024 * 1024
+"""What a spool directory may hold; beyond it new facts are dropped and counted, and what is there is kept."""
 
 
-def line(kind: str, fact: tuple[object, ...]) -> bytes:
-    """One fact as one line of JSON; NULLs are left out."""
-    heads = _HEADS[kind]
-    parts = [heads[0]]
-    for at, value in enumerate(fact, 1):
-        if value is None:
-            continue
-        parts.append(heads[at])
+def line(kind: str, fact: Fact, last: str = "") -> bytes:
+    """One fact as one line of JSON; `last` is text before its closing brace."""
+    text = f'{{"kind":"{kind}"'
+    for name, value in fact.items():
         if type(value) is int:
-            parts.append(str(value))
-        elif heads[at] == ',"attributes":':
-            parts.append(str(value))  # JSON already
+            text += f',"{name}":{value}'
+        elif name == "attributes":
+            text += f',"attributes":{value}'  # JSON already
         else:
-            parts.append(quote(str(value)))
-    parts.append("}\n")
-    return "".join(parts).encode("ascii")
+            text += f',"{name}":{quote(value)}'
+    return f"{text}{last}}}\n".encode("ascii")
 
 
-def directory_for(url: str) -> str:
-    """The spool directory that belongs to a database: beside a SQLite file, else under the user's state directory."""
+class SpoolFull(OSError):
+    """The spool directory has reached its limit; the new fact was not kept."""
+
+
+class Spool:
+    """This process's own file in the first of some directories that takes it."""
+
+    def __init__(self, directories: tuple[str, ...]) -> None:
+        self.directories = directories
+        self._directory = 0
+        self._fd = -1
+        self._path = ""
+        self._size = 0
+        self._pid_told = f',"pid":{os.getpid()}'
+        self._dirty = False  # it holds facts that exist nowhere else
+        self._torn = False  # the disk took only a part of the last line
+        self._open_starts: dict[str, bytes] = {}
+        self._lock = allocate_lock()
+
+    def start(self, fact: Fact, deadline_at_ns: int | None) -> None:
+        """Write a start, and remember it until `end`.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        if deadline_at_ns is None:
+            written = line("start", fact, self._pid_told)
+        else:
+            written = line("start", fact, f'{self._pid_told},"deadline_at_ns":{deadline_at_ns}')
+        self._append(written, dirty=False, call_id=fact["call_id"])
+
+    def end(self, call_id: str) -> None:
+        """The call's end is kept elsewhere: its start matters no more."""
+        self._open_starts.pop(call_id, None)
+
+    def write(self, kind: str, fact: Fact) -> None:
+        """Write a fact that must be read back.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        self._append(line(kind, fact), dirty=True)
+
+    def close(self) -> None:
+        """Let go of the file; one that holds nothing worth reading is removed."""
+        with self._lock:
+            self._let_go(self._fd, self._path, worthless=not self._dirty and not self._open_starts)
+            self._fd = -1
+
+    def hand_over(self) -> None:
+        """Close a file that holds facts, so that it can be shipped; starts still in flight go on in the next one."""
+        with self._lock:
+            if self._fd >= 0 and self._dirty:
+                if self._open_starts:
+                    self._rotate()
+                else:
+                    self._let_go(self._fd, self._path, worthless=False)
+                    self._fd = -1
+
+    def after_fork_in_child(self) -> None:
+        """The file and the calls in flight are the parent's; its lock goes when the last copy of its descriptor does."""
+        self._lock = allocate_lock()  # nobody here can release one that another thread held
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd, self._open_starts, self._pid_told = -1, {}, f',"pid":{os.getpid()}'
+
+    def _append(self, written: bytes, dirty: bool, call_id: str | None = None) -> None:
+        locked = self._lock.acquire(timeout=0.1)  # without it after that: one write is whole either way
+        try:
+            while True:
+                try:
+                    if self._fd < 0 or self._size > (ROTATE_DIRTY_BYTES if self._dirty else ROTATE_BYTES):
+                        self._rotate()
+                    self._write(written)
+                except OSError:
+                    if self._directory + 1 >= len(self.directories):
+                        raise
+                    self._directory += 1
+                    if self._fd >= 0:
+                        self._rotate()
+                    continue
+                self._dirty = self._dirty or dirty
+                if call_id is not None:
+                    self._open_starts[call_id] = written
+                return
+        finally:
+            if locked:
+                self._lock.release()
+
+    def _write(self, written: bytes) -> None:
+        if self._torn:
+            written = b"\n" + written
+        taken = os.write(self._fd, written)
+        self._size += taken
+        self._torn = taken < len(written)
+        if self._torn:
+            raise OSError(28, "no room for the whole line", self._path)  # ENOSPC; errno is one more import
+
+    def _rotate(self) -> None:
+        before, path, dirty = self._fd, self._path, self._dirty
+        directory = self.directories[self._directory]
+        make_private(directory)
+        if dirty or before < 0:
+            _refuse_when_full(directory)
+        name = os.path.join(directory, f"{os.getpid()}-{os.urandom(4).hex()}.jsonl")
+        fd = os.open(name, os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        kept = b"".join(list(self._open_starts.values()))
+        self._fd, self._path, self._size, self._dirty, self._torn = fd, name, 0, False, False
+        if kept:
+            self._write(kept)
+        self._let_go(before, path, worthless=not dirty)
+
+    def _let_go(self, fd: int, path: str, *, worthless: bool) -> None:
+        if fd < 0:
+            return
+        if worthless:
+            try:
+                os.unlink(path)
+            except FileNotFoundError:  # somebody tidied up
+                pass
+        os.close(fd)
+
+
+def _refuse_when_full(directory: str) -> None:
+    used = 0
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            try:
+                used += entry.stat(follow_symlinks=False).st_size
+            except FileNotFoundError:
+                continue  # its owner has just removed it
+    if used > MOST_BYTES:
+        raise SpoolFull(28, f"holds {used} bytes, which is its limit", directory)
+
+
+# ── where it is ──
+
+
+def directories_for(url: str) -> tuple[str, ...]:
+    """The spool directories that belong to a database, in the order in which they are tried: $REPORTER_SPOOL_DIR alone, else
+    beside a SQLite file or under the user's state directory, and a private one in TMPDIR."""
     given = os.environ.get("REPORTER_SPOOL_DIR")
     if given:
-        return given
+        return (given,)
     if url.startswith("sqlite"):
-        return sqlite_path(url) + ".spool"
+        path = os.path.abspath(sqlite_path(url))
+        return path + ".spool", os.path.join(temporary(), "spool-" + _digest(path))
     where = url.partition("://")[2].rpartition("@")[2].partition("?")[0]
-    return os.path.join(state_directory(), "spool", f"{crc32(where.encode()):08x}")
+    found = (
+        os.path.join(state_directory(), "spool", _digest(where)),
+        os.path.join(temporary(), "spool-" + _digest(where)),
+    )
+    return found if found[0] != found[1] else found[:1]
+
+
+def _digest(text: str) -> str:
+    from zlib import crc32
+
+    return f"{crc32(text.encode('utf-8', 'surrogateescape')):08x}"
 
 
 def sqlite_path(url: str) -> str:
@@ -65,6 +211,8 @@ def sqlite_path(url: str) -> str:
     """
     path = url.partition(":///")[2].partition("?")[0]
     if not path or path == ":memory:":
+        from reporter.errors import UsageError
+
         raise UsageError(f"database {url!r}: names no file; write sqlite:///FILE (four slashes for an absolute path)")
     return path
 
@@ -75,109 +223,25 @@ def state_directory() -> str:
     if not base:
         home = os.path.expanduser("~")
         base = os.path.join(home, ".local", "state") if os.path.isabs(home) and os.path.isdir(home) else ""
-    return os.path.join(base, "reporter") if base else _temporary()
+    return os.path.join(base, "reporter") if base else temporary()
 
 
-def _temporary() -> str:
-    return os.path.join(os.environ.get("TMPDIR", "/tmp"), f"reporter-{os.getuid()}")
+def temporary() -> str:
+    """A place in TMPDIR that is this user's alone."""
+    return os.path.join(os.environ.get("TMPDIR") or "/tmp", f"reporter-{os.getuid()}")
 
 
-class SpoolFull(OSError):
-    """The spool directory has reached its limit; the new fact was not kept."""
+def make_private(directory: str) -> None:
+    """Make a directory, for this user alone, that is not there yet.
 
-
-class Spool:
-    """This process's own file in a spool directory."""
-
-    def __init__(self, directory: str) -> None:
-        self.directory = directory
-        self._fd = -1
-        self._path = ""
-        self._size = 0
-        self._pid = 0
-        self._dirty = False  # it holds facts that exist nowhere else
-        self._open_starts: dict[str, bytes] = {}
-        self._lock = allocate_lock()
-
-    def start(self, call_id: str, fact: tuple[object, ...]) -> None:
-        """Write a start, and remember it until `end`."""
-        written = line("start", fact)
-        if self._pid == os.getpid():
-            self._open_starts[call_id] = written
-        self._append(written, dirty=False)
-        self._open_starts[call_id] = written
-
-    def end(self, call_id: str) -> None:
-        """The call's end is kept elsewhere: its start matters no more."""
-        self._open_starts.pop(call_id, None)
-
-    def write(self, kind: str, fact: tuple[object, ...]) -> None:
-        """Write a fact that must be read back.
-
-        Raises:
-            OSError: it could not be written.
-        """
-        self._append(line(kind, fact), dirty=True)
-
-    def close(self) -> None:
-        """Let go of the file; one that holds nothing worth reading is removed."""
-        if self._fd >= 0 and self._pid == os.getpid():
-            if not self._dirty and not self._open_starts:
-                os.unlink(self._path)
-            os.close(self._fd)
-        self._fd = -1
-
-    def hand_over(self) -> None:
-        """Close a file that holds facts, so that it can be shipped; starts still in flight go on in the next one."""
-        with self._lock:
-            if self._pid == os.getpid() and self._fd >= 0 and self._dirty:
-                self._rotate()
-
-    def _append(self, written: bytes, dirty: bool) -> None:
-        locked = self._lock.acquire(timeout=0.1)
-        try:
-            if self._pid != os.getpid():
-                self._forget()
-            if self._fd < 0 or self._size > (ROTATE_DIRTY_BYTES if self._dirty else ROTATE_BYTES):
-                self._rotate()
-            os.write(self._fd, written)
-            self._size += len(written)
-            self._dirty = self._dirty or dirty
-        finally:
-            if locked:
-                self._lock.release()
-
-    def _forget(self) -> None:
-        """After a fork: the file and the calls in flight are the parent's."""
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd, self._open_starts, self._pid = -1, {}, os.getpid()
-
-    def _rotate(self) -> None:
-        before, path, dirty = self._fd, self._path, self._dirty
-        os.makedirs(self.directory, mode=0o700, exist_ok=True)
-        if dirty or before < 0:
-            self._refuse_when_full()
-        name = os.path.join(self.directory, f"{os.getpid()}-{os.urandom(4).hex()}.jsonl")
-        fd = os.open(name, os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        kept = b"".join(list(self._open_starts.values()))
-        if kept:
-            os.write(fd, kept)
-        self._fd, self._path, self._size, self._dirty = fd, name, len(kept), False
-        if before >= 0:
-            if not dirty:
-                os.unlink(path)
-            os.close(before)
-
-    def _refuse_when_full(self) -> None:
-        used = 0
-        with os.scandir(self.directory) as entries:
-            for entry in entries:
-                used += entry.stat(follow_symlinks=False).st_size
-        if used > MOST_BYTES:
-            raise SpoolFull(f"{self.directory} holds {used} bytes, which is its limit")
-
-    def renew_lock(self) -> None:
-        """After a fork: nobody here can release a lock another thread held."""
-        self._lock = allocate_lock()
+    Raises:
+        OSError: it can't be made; or it lies in the shared TMPDIR and is a link, or somebody else's.
+    """
+    shared = temporary()
+    if directory.startswith(shared):
+        os.makedirs(shared, mode=0o700, exist_ok=True)
+        found = os.lstat(shared)
+        if found.st_uid != os.getuid() or found.st_mode & 0o170022 != 0o040000:
+            raise OSError(1, "is not a directory that only this user can write", shared)  # EPERM
+    if not os.path.isdir(directory):
+        os.makedirs(directory, mode=0o700, exist_ok=True)

@@ -1,7 +1,7 @@
 """Writing into a SQLite file: one autocommitted append a fact, within a bounded wait, else into the spool.
 
     start of a call → spool line (it matters only while the call is in flight)
-    end of a call, run → row; database locked, full, gone → spool line; that failing too → one line on stderr, and a count
+    end of a call, run → row; database locked, full, gone → spool line; that failing too → OSError
 
 WAL with `synchronous=NORMAL`: what was acknowledged survives the death of the process, not always that of the machine.
 """
@@ -10,53 +10,66 @@ from __future__ import annotations
 
 import os
 from _thread import allocate_lock
+from time import monotonic
 
-from reporter import schema
-from reporter.sinks.spool import Spool, directory_for, sqlite_path
-from reporter.sinks.statements import call_statement, correction_statement, run_statement, trouble_statement
+from reporter.revision import USER_VERSION
+from reporter.sinks.spool import Spool, directories_for, make_private, sqlite_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import sqlite3
+    from sqlite3 import Connection, Cursor
+    from typing import Any
+
+    Fact = dict[str, Any]
 
 LOCK_SECONDS = 0.1  # a write; a call writes at most twice
+RETRY_SECONDS = 1.0  # after an opening that failed
 _inherited: list[object] = []  # handles of a parent process: never used, never closed
 
 
 class SQLiteSink:
     """The recorder's way into one SQLite file."""
 
+    problem = ""  # nothing ever waits: what the file would not take is the reporter's to read
+
     def __init__(self, url: str) -> None:
         self.path = os.path.abspath(sqlite_path(url))
-        self.spool = Spool(directory_for(url))
-        self._connection: sqlite3.Connection | None = None
-        self._pid = 0
+        self.spool = Spool(directories_for(url))
+        self._connection: Connection | None = None
+        self._cursor: Cursor | None = None
         self._lock = allocate_lock()
         self._waits = True
-        self._refused = False
-        self._call, self._correction = call_statement("?"), correction_statement("?")
+        self._closed_until = 0.0
+        self._statements: dict[tuple[str, ...], str] = {}
 
-    def start(self, call_id: str, fact: tuple[object, ...]) -> None:
+    def start(self, fact: Fact, deadline_at_ns: int | None) -> None:
         """Keep a call's start while it is in flight."""
-        self.spool.start(call_id, fact)
+        self.spool.start(fact, deadline_at_ns)
 
-    def call(self, call_id: str, fact: tuple[object, ...]) -> None:
+    def call(self, fact: Fact) -> None:
         """Keep a finished call."""
-        changed = self._write(self._call, fact)
-        if changed == 0:  # known already; it matters if only as lost
-            changed = self._write(self._correction, (*fact, call_id))
-        if changed < 0:
-            self.spool.write("call", fact)
-        self.spool.end(call_id)
+        columns = tuple(fact)
+        statement = self._statements.get(columns)
+        if statement is None:
+            from reporter.sinks.statements import insert_statement
 
-    def run(self, fact: tuple[object, ...]) -> None:
+            statement = self._statements[columns] = insert_statement("calls", columns, "?")
+        if not self._write(statement, tuple(fact.values()), fact):
+            self.spool.write("call", fact)
+        self.spool.end(fact["call_id"])
+
+    def run(self, fact: Fact) -> None:
         """Keep a run's start or end."""
-        if self._write(run_statement("?"), fact) < 0:
+        from reporter.sinks.statements import run_statement
+
+        if not self._write(run_statement("?", tuple(fact)), tuple(fact.values())):
             self.spool.write("run", fact)
 
-    def trouble(self, fact: tuple[object, ...]) -> None:
+    def trouble(self, fact: Fact) -> None:
         """Keep what went wrong."""
-        if self._write(trouble_statement("?"), fact) < 0:
+        from reporter.sinks.statements import insert_statement
+
+        if not self._write(insert_statement("troubles", tuple(fact), "?"), tuple(fact.values())):
             self.spool.write("trouble", fact)
 
     def flush(self, timeout: float) -> bool:
@@ -65,9 +78,9 @@ class SQLiteSink:
 
     def close(self) -> None:
         """Let go of the file and the spool."""
-        if self._connection is not None and self._pid == os.getpid():
+        if self._connection is not None:
             self._connection.close()
-        self._connection = None
+        self._connection = self._cursor = None
         self.spool.close()
 
     def before_fork(self) -> None:
@@ -81,66 +94,91 @@ class SQLiteSink:
 
     def after_fork_in_child(self) -> None:
         """Forget the parent's handle, without closing it: its locks would go with it."""
-        _inherited.append(self._connection)
-        self._connection = None
+        _inherited.append((self._connection, self._cursor))
+        self._connection = self._cursor = None
         self._lock = allocate_lock()
-        self.spool.renew_lock()
+        self.spool.after_fork_in_child()
 
-    def _write(self, statement: str, fact: tuple[object, ...]) -> int:
-        """Run one statement; the rows it changed, or -1 when the database would not."""
-        import sqlite3
-
-        if self._refused or not self._lock.acquire(timeout=LOCK_SECONDS):
-            return -1
+    def _write(self, statement: str, values: tuple[object, ...], call: Fact | None = None) -> bool:
+        """Run one statement; whether the database took it."""
+        if not self._lock.acquire(timeout=LOCK_SECONDS):
+            return False
         try:
-            connection = self._connection
-            if connection is None or self._pid != os.getpid():
-                connection = self._open()
+            cursor = self._cursor
+            if cursor is None:
+                if monotonic() < self._closed_until:
+                    return False
+                cursor = self._open()
             try:
-                changed = connection.execute(statement, fact).rowcount
-            except sqlite3.OperationalError as error:
-                if self._waits and "locked" in str(error):
-                    self._waits = False  # whoever comes next does not wait again, until a write succeeds
-                    connection.execute("PRAGMA busy_timeout = 0")
-                return -1
+                cursor.execute(statement, values)
+            except _driver().Error as error:
+                return self._refused(cursor, error, call)
             if not self._waits:
                 self._waits = True
-                connection.execute(f"PRAGMA busy_timeout = {int(LOCK_SECONDS * 1000)}")
-            return changed
-        except (sqlite3.Error, OSError):
-            self._connection = None
-            return -1
+                cursor.execute(f"PRAGMA busy_timeout = {int(LOCK_SECONDS * 1000)}")
+            return True
+        except (_driver().Error, OSError):
+            self._connection = self._cursor = None
+            self._closed_until = monotonic() + RETRY_SECONDS
+            return False
         finally:
             self._lock.release()
 
-    def _open(self) -> sqlite3.Connection:
-        import sqlite3
+    def _refused(self, cursor: Cursor, error: Exception, call: Fact | None) -> bool:
+        """What an error of a write means; whether the fact is in the database after all."""
+        driver = _driver()
+        if isinstance(error, driver.IntegrityError):  # known already; a call that counts as lost gets its true end
+            if call is not None:
+                from reporter.sinks.statements import correction_statement
 
-        directory = os.path.dirname(self.path)
-        if not os.path.isdir(directory):
-            os.makedirs(directory, mode=0o700, exist_ok=True)
-        if not os.path.exists(self.path):
+                columns = tuple(call)
+                cursor.execute(correction_statement("?", columns), (*call.values(), call["call_id"]))
+            return True
+        if not isinstance(error, driver.OperationalError):  # not a database, malformed
+            raise error
+        if self._waits and "locked" in str(error):
+            self._waits = False  # whoever comes next does not wait again, until a write succeeds
+            cursor.execute("PRAGMA busy_timeout = 0")
+        return False
+
+    def _open(self) -> Cursor:
+        try:
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except FileExistsError:
+            pass
+        except FileNotFoundError:
+            make_private(os.path.dirname(self.path))
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-        connection = sqlite3.connect(
-            self.path, isolation_level=None, timeout=LOCK_SECONDS, check_same_thread=False, cached_statements=32
+        connection: Connection = _driver().connect(
+            self.path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=32
         )
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
             create(connection)
-        elif version < schema.USER_VERSION:
-            self._refused = True  # the reporter migrates it, then reads the spool
-            raise sqlite3.DatabaseError("older schema")
+        elif version < USER_VERSION:  # the reporter migrates it, then reads the spool
+            self._closed_until = monotonic() + 60 * RETRY_SECONDS
+            raise OSError(f"{self.path}: its schema is older than this program")
         connection.execute("PRAGMA synchronous = NORMAL")
-        self._connection, self._pid = connection, os.getpid()
-        return connection
+        self._connection = connection
+        self._cursor = cursor = connection.cursor()
+        return cursor
 
 
-def create(connection: sqlite3.Connection) -> None:
+def _driver() -> Any:
+    """The driver without the package around it, which imports datetime: a job would pay for that at its start."""
+    import _sqlite3
+
+    return _sqlite3
+
+
+def create(connection: Connection) -> None:
     """Make an empty file a database at head; many processes may try at once.
 
     Raises:
         sqlite3.OperationalError: another one holds the file for longer than the connection waits.
     """
+    from reporter import schema
+
     if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("BEGIN IMMEDIATE")
@@ -148,7 +186,7 @@ def create(connection: sqlite3.Connection) -> None:
         if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
             for statement in schema.create_statements("sqlite"):
                 connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {schema.USER_VERSION}")
+            connection.execute(f"PRAGMA user_version = {USER_VERSION}")
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")

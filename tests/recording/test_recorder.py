@@ -50,7 +50,7 @@ def test_a_call_is_measured_and_named(recorder: Recorder, sink: MemorySink) -> N
 def test_durations_are_monotonic_when_the_wall_clock_steps_back(sink: MemorySink) -> None:
     class Stepping(Clock):
         walls = iter([2_000_000_000, 1_000_000_000])
-        ticks = iter([10, 17])
+        ticks = iter([5, 10, 17])
         wall_ns = staticmethod(lambda: next(Stepping.walls))
         monotonic_ns = staticmethod(lambda: next(Stepping.ticks))
 
@@ -185,7 +185,7 @@ def test_nonsense_numbers_become_null_and_are_flagged(recorder: Recorder, sink: 
 
 
 class Broken(MemorySink):
-    def call(self, call_id: str, fact: tuple[object, ...]) -> None:
+    def call(self, fact: dict[str, object]) -> None:
         raise MemoryError
 
 
@@ -209,11 +209,11 @@ def test_a_time_limit_that_fires_inside_the_recorder_goes_on_and_the_call_is_kep
     class Slow(MemorySink):
         first = True
 
-        def call(self, call_id: str, fact: tuple[object, ...]) -> None:
+        def call(self, fact: dict[str, object]) -> None:
             if Slow.first:
                 Slow.first = False
                 time.sleep(5)
-            super().call(call_id, fact)
+            super().call(fact)
 
     def limit(number: int, frame: object) -> None:
         raise TooLate

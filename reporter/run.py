@@ -1,0 +1,161 @@
+"""A run of a batch job: its row is written when it starts and again when it ends."""
+
+from __future__ import annotations
+
+import os
+
+from reporter import facts
+from reporter.call import current_run
+from reporter.ids import uuid7
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Any, TypeVar
+
+    from reporter.recorder import Recorder
+
+    F = TypeVar("F", bound=Callable[..., Any])
+
+FLUSH_SECONDS = 2.0  # at the end of a run
+
+
+class RunRecording:
+    """Runs about to be recorded: decorate a function with it, or enter it."""
+
+    __slots__ = ("_entered", "attributes", "name", "recorder")
+
+    def __init__(self, recorder: Recorder, name: str, attributes: dict[str, object]) -> None:
+        self.recorder, self.name, self.attributes = recorder, name, attributes
+        self._entered: list[ActiveRun] = []
+
+    def __call__(self, function: F) -> F:
+        from reporter.decorate import decorate
+
+        return decorate(self.begin, function)  # type: ignore[no-any-return]  # of the function's own kind
+
+    def begin(self) -> ActiveRun:
+        """Begin one run; a context manager that ends it."""
+        run = ActiveRun(self.recorder, self.name, self.attributes)
+        if not self.recorder.disabled:
+            try:
+                run.begin()
+            except BaseException as error:
+                self.recorder.wall(error)
+        return run
+
+    def __enter__(self) -> ActiveRun:
+        run = self.begin()
+        self._entered.append(run)
+        return run
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._entered.pop().__exit__(kind, error, traceback)
+
+    async def __aenter__(self) -> ActiveRun:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, traceback)
+
+
+class ActiveRun:
+    """A run in progress."""
+
+    __slots__ = (
+        "attributes",
+        "items",
+        "name",
+        "open",
+        "recorder",
+        "run_id",
+        "started_at_ns",
+        "started_ns",
+        "token",
+    )  # fmt: skip
+
+    def __init__(self, recorder: Recorder, name: str, attributes: dict[str, object]) -> None:
+        self.recorder = recorder
+        self.name = facts.text(name) or ""
+        self.attributes: dict[Any, object] = dict(attributes)
+        self.items: int | None = None
+        self.started_at_ns = recorder.clock.wall_ns()
+        self.started_ns = recorder.clock.monotonic_ns()
+        self.run_id = uuid7(self.started_at_ns)
+        self.open = False
+        self.token: Any = None
+
+    def set(self, **attributes: object) -> None:
+        """Add attributes."""
+        self.attributes.update(attributes)
+
+    def begin(self) -> None:
+        """Keep its start; calls of this context and process belong to it from here on."""
+        self.token = current_run.set(self)
+        self.open = True
+        self.recorder.runs.append(self)
+        self.recorder.sink.run(self._fact("running"))
+
+    def __enter__(self) -> ActiveRun:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if not self.open:
+            return
+        self.open = False
+        try:
+            self.close(error)
+        except BaseException as trouble:
+            self.recorder.wall(trouble)
+
+    def pause(self) -> None:
+        """Calls of this context are not of this run from here on, unless no other one is there."""
+        token, self.token = self.token, None
+        if token is not None:
+            try:
+                current_run.reset(token)
+            except ValueError:  # in another context
+                pass
+
+    def resume(self) -> None:
+        """Calls of this context are of this run again."""
+        if self.open:
+            self.token = current_run.set(self)
+
+    def close(self, error: BaseException | None) -> None:
+        """End it as `error` or its absence says, and bring what waits to the database."""
+        from reporter.outcome import of_run
+
+        recorder = self.recorder
+        self.pause()
+        if self in recorder.runs:
+            recorder.runs.remove(self)
+        status, error_type, exit_code = of_run(error)
+        fact = self._fact(status)
+        fact["ended_at_ns"] = recorder.clock.wall_ns()
+        fact["duration_ns"] = max(0, recorder.clock.monotonic_ns() - self.started_ns)
+        fact["exit_code"] = exit_code
+        if error_type is not None:
+            fact["error_type"] = error_type
+        recorder.sink.run(fact)
+        recorder.flush(FLUSH_SECONDS)
+
+    def _fact(self, status: str) -> dict[str, Any]:
+        fact: dict[str, Any] = {
+            "run_id": self.run_id, "batch_job": self.name, "started_at_ns": self.started_at_ns, "status": status,
+            "host": os.uname().nodename, "pid": os.getpid(),
+        }  # fmt: skip
+        items = facts.integer(self.items, facts.MOST_TOKENS, "items", [])
+        attributes = facts.attributes(self.attributes)
+        if items is not None:
+            fact["items"] = items
+        if attributes is not None:
+            fact["attributes"] = attributes
+        return fact
