@@ -32,6 +32,9 @@ def scripts() -> Path:
 def upgrade(url: str) -> str:
     """Bring the database at `url` to head, in one transaction; the revision it is at then.
 
+    A SQLite file that has a schema already is copied first, to `<file>.backup-<revision>`.  Upgrades at once wait for each
+    other, and those that come second find nothing to do.
+
     Raises:
         SchemaError: it is of a version this program does not know.
         StoreError: it can't be reached or written.
@@ -55,6 +58,19 @@ def upgrade(url: str) -> str:
             back_up(Path(str(store.engine.url.database)), str(found))
         command.upgrade(config, "head")
     return HEAD
+
+
+def upgrade_older(url: str) -> str | None:
+    """Bring a database of an earlier release to head; the revision it was at, None if there was nothing to do.
+
+    Raises:
+        StoreError: as `upgrade`.
+    """
+    found = current(url)
+    if found is None or found >= HEAD:  # revisions are numbers of four digits
+        return None
+    upgrade(url)
+    return found
 
 
 def back_up(path: Path, revision: str) -> Path:

@@ -123,7 +123,8 @@ def _create(path: Path) -> None:
         finally:
             connection.close()
     except (OSError, sqlite3.Error) as error:
-        raise StoreError(f"{path}: can't create the database: {error}") from None
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise StoreError(f"{path}: can't create the database: {why}") from None
 
 
 def _set_pragmas(connection: sqlite3.Connection, record: object) -> None:
@@ -139,9 +140,9 @@ def _check_version(store: Store) -> None:
             raise SchemaError(f"{store.url}: the database has no schema yet; run: reporter db upgrade") from None
         raise
     if found != HEAD:
-        raise SchemaError(
-            f"{store.url}: the schema is at {found}, this program works with {HEAD}; run: reporter db upgrade"
-        )
+        is_newer = found is not None and found > HEAD  # revisions are numbers of four digits
+        remedy = "it is of a newer reporter, upgrade this program" if is_newer else "run: reporter db upgrade"
+        raise SchemaError(f"{store.url}: the schema is at {found}, this program works with {HEAD}; {remedy}")
 
 
 @contextmanager
@@ -167,6 +168,7 @@ _REMEDIES = (
     ("malformed", "the file is kept as it is: restore a backup, or move it away to begin anew"),
     ("locked", f"another program held it for {BUSY_SECONDS:.0f} s; try again"),
     ("disk is full", "make room, then run again; nothing of this was kept"),
+    ("unable to open", "name a file, not a directory, that this user may read and write"),
     ("readonly database", "give this user the right to write the file and its directory"),
     ("read-only transaction", "this server is a standby; name the primary in the database URL"),
     ("authentication failed", "check user and password in the database URL"),

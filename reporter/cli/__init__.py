@@ -23,7 +23,7 @@ def main() -> None:
         code = CLOSED_PIPE
     except OSError as error:
         _drop_output()
-        code = _say(f"stdout: can't be written: {error.strerror}", 1)
+        code = _say(f"output: {error.strerror}", 1)
     sys.exit(code)
 
 
@@ -40,6 +40,8 @@ def _run() -> int:
         code = root(prog_name="reporter", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # which click turns into 1
+            return CLOSED_PIPE
         return error.code if isinstance(error.code, int) else 0 if error.code is None else 1
     except click.exceptions.Exit as error:
         return error.exit_code
@@ -62,8 +64,7 @@ def _run() -> int:
         if os.environ.get("REPORTER_TRACEBACK"):
             raise
         if isinstance(error, OSError) and error.strerror:
-            where = f"{error.filename}: " if error.filename else ""
-            return _say(f"{where}{error.strerror}", 1)
+            return _say(f"{error.filename or 'output'}: {error.strerror}", 1)
         return _say(f"unexpected {type(error).__name__}: {error} (REPORTER_TRACEBACK=1 shows where)", 1)
 
 

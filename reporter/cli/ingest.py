@@ -30,7 +30,11 @@ def ingest(context: Context, files: tuple[Path, ...], spool: bool) -> None:
     Examples:
       reporter ingest calls.jsonl
       reporter ingest --spool
-      echo '{"operation": "chat", "ended_at": "2026-11-01T02:00:00Z"}' > one.jsonl && reporter ingest one.jsonl
+
+    \b
+    A line:
+      {"operation": "chat", "model": "gpt-4o", "provider": "openai",
+       "ended_at": "2026-11-01T02:00:00Z", "duration_seconds": 1.2}
     """
     if not files and not spool:
         raise ConfigError("ingest: name files, or --spool")

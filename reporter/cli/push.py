@@ -14,7 +14,15 @@ from reporter.cli.root import Context, moment_option
 @click.option("--no-fold", is_flag=True, help="Push what is folded already.")
 @click.pass_obj
 def push(context: Context, as_of: str | None, dry_run: bool, no_fold: bool) -> None:
-    """Fold new rows, prune old ones, and PUT the whole truth to the Pushgateway."""
+    """Fold new rows, prune old ones, and PUT the whole truth to the Pushgateway.
+
+    Exit 75 when the gateway does not answer or another reporter is at work: nothing is lost, the next push carries all.
+
+    \b
+    Examples:
+      reporter push
+      reporter push --dry-run | promtool check metrics
+    """
     pushed = cycle.push(context.store, context.config, moment_option(as_of), fold_first=not no_fold, dry_run=dry_run)
     if dry_run:
         click.echo(pushed.body.decode(), nl=False)

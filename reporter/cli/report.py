@@ -34,7 +34,8 @@ def report(context: Context, as_of: str | None, form: str, window: str | None, n
     Examples:
       reporter report
       reporter report --window 1d
-      reporter report --as-of 2026-11-01T02:00:00Z --format json | jq '.slos[].error_budget'
+      reporter report --as-of 2026-11-01T02:00:00Z
+      reporter report --format json | jq '.slos[].error_budget'
     """
     began = time.monotonic()
     as_of_ns = moment_option(as_of)

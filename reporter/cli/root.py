@@ -14,7 +14,7 @@ import click
 from reporter import __version__
 from reporter.config import load_config
 from reporter.config.model import Config
-from reporter.errors import ConfigError
+from reporter.errors import ConfigError, SchemaError
 from reporter.store import Store, open_store
 
 COMMANDS = {
@@ -46,7 +46,19 @@ class Context:
 
     @cached_property
     def store(self) -> Store:
-        return open_store(self.config.database)
+        url = self.config.database
+        try:
+            return open_store(url)
+        except SchemaError:
+            if not url.startswith("sqlite"):
+                raise  # migrating is an act of its own there: whoever reports need not own the tables
+            from reporter import migrate  # Alembic costs more than a report
+
+            migrated_from = migrate.upgrade_older(url)
+            if migrated_from is None:
+                raise
+            click.echo(f"reporter: migrated the database from {migrated_from}; a backup stands beside it", err=True)
+            return open_store(url)
 
 
 class Commands(click.Group):
@@ -76,9 +88,17 @@ class Commands(click.Group):
             formatter.write_dl([(name, COMMANDS[name][2]) for name in sorted(COMMANDS)])
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--config", type=click.Path(path_type=Path), help="The reporter.yaml to read.")
-@click.option("--database", help="Database URL; wins over the file and REPORTER_DATABASE_URL.")
+EPILOG = """\b
+Start with:  reporter demo     see it work
+             reporter init     your own reporter.yaml
+             reporter report   what your jobs did so far
+
+Exit codes: 0 done, 1 failed, 2 misuse or bad configuration, 75 try again later."""
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="The reporter.yaml to read.")
+@click.option("--database", metavar="URL", help="Wins over reporter.yaml and REPORTER_DATABASE_URL.")
 @click.version_option(__version__, prog_name="reporter")
 @click.pass_context
 def root(ctx: click.Context, config: Path | None, database: str | None) -> None:

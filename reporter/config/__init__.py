@@ -74,7 +74,9 @@ def find_config(path: Path | None = None, environ: Mapping[str, str] = os.enviro
     """
     for named, by in ((path, "--config"), (environ.get("REPORTER_CONFIG"), "REPORTER_CONFIG")):
         if named:
-            if not Path(named).is_file():
+            if Path(named).is_dir():
+                raise ConfigError(f"{named}: is a directory; {by} must name a file")
+            if not Path(named).exists():  # a pipe is fine
                 raise ConfigError(f"{named}: there is no such file, though {by} names it; `reporter init` writes one")
             return Path(named)
     places = [Path(FILE_NAME)]
