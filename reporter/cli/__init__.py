@@ -37,11 +37,13 @@ def _run() -> int:
     from reporter.errors import ReporterError
 
     try:
-        code = root(prog_name="reporter", standalone_mode=False)
-        return code if isinstance(code, int) else 0
+        if "_REPORTER_COMPLETE" in os.environ:  # a shell asks for completions
+            root(prog_name="reporter")
+        # Not `root()`: what ends it, a closed pipe and Ctrl-C too, is told below and nowhere else.
+        with root.make_context("reporter", sys.argv[1:]) as context:
+            root.invoke(context)
+        return 0
     except SystemExit as error:
-        if isinstance(error.__context__, BrokenPipeError):  # which click turns into 1
-            return CLOSED_PIPE
         return error.code if isinstance(error.code, int) else 0 if error.code is None else 1
     except click.exceptions.Exit as error:
         return error.exit_code

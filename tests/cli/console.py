@@ -1,4 +1,4 @@
-"""Running `reporter` as a person does: the real console script, in a directory of its own, with nothing of ours in its environment."""
+"""Running `reporter` as a person does: the real console script, in a directory of its own, with no settings of ours."""
 
 from __future__ import annotations
 

