@@ -31,8 +31,8 @@ def test_init_writes_a_file_that_check_understands(tmp_path: Path) -> None:
     checked = run(tmp_path, "check")
     assert (checked.returncode, checked.stderr) == (0, "")
     assert "gold-availability" in checked.stdout
-    assert "page   1h/5m > 14.4" in checked.stdout
-    assert "gold-latency: left out 1h/5m: factor 14.4 can never be exceeded" in checked.stdout
+    assert "page   1h/5m > 14.4, 6h/30m > 6" in checked.stdout
+    assert "left out 1h/5m: factor 14.4 can never be exceeded" in checked.stdout
 
 
 def test_init_keeps_the_file_that_is_there_unless_forced(tmp_path: Path) -> None:

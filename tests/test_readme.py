@@ -1,39 +1,148 @@
-"""What the README shows is what happens."""
+"""What the README and the pages show is what happens."""
 
 from __future__ import annotations
 
-import os
+import json
 import re
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
+import pytest
+import yaml
+
+from reporter.views import VIEWS
+from tests.cli.console import environment, run
+from tests.servers import Server, binary
+
 ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
 
 
-def test_the_readmes_program_records_and_its_commands_run(tmp_path: Path) -> None:
-    text = (ROOT / "README.md").read_text()
-    (program,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    environment = {**os.environ, "REPORTER_DATABASE_URL": f"sqlite:///{tmp_path}/jobs.db", "CI": ""}
-    environment.pop("REPORTER_CONFIG", None)
-    subprocess.run([sys.executable, "-c", program], env=environment, cwd=tmp_path, check=True, timeout=60)
-    with sqlite3.connect(tmp_path / "jobs.db") as connection:
-        assert connection.execute("SELECT count(*) FROM calls").fetchone() == (4,)
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    """A directory in which the README's program has run."""
+    (program,) = blocks(README, "python")
+    subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, check=True, timeout=60,
+        env=environment(tmp_path, REPORTER_DATABASE_URL=f"sqlite:///{tmp_path}/jobs.db"),
+    )  # fmt: skip
+    return tmp_path
+
+
+def test_the_readmes_program_records(recorded: Path) -> None:
+    with closing(sqlite3.connect(recorded / "jobs.db")) as connection:
+        assert connection.execute("SELECT operation, count(*), sum(input_tokens) FROM calls GROUP BY 1").fetchall() == [
+            ("chat", 2, 2000), ("embed", 2, None)
+        ]  # fmt: skip
         assert connection.execute("SELECT status FROM runs").fetchall() == [("success",)]
-    connection.close()
-    (console,) = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+
+
+def test_the_readmes_commands_run_and_its_tables_are_what_they_print(recorded: Path, pushgateway: Server) -> None:
+    demo, console = blocks(README, "console")
+    assert demo == "$ make demo\n"
     commands = re.findall(r"^\$ reporter (\w+)", console, re.MULTILINE)
-    for command in commands:
-        arguments = ["push", "--dry-run"] if command == "push" else [command]
-        done = subprocess.run(
-            [str(Path(sys.executable).parent / "reporter"), *arguments],
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        assert done.returncode == 0, (command, done.stderr)
     assert commands == ["init", "check", "report", "push"]
+
+    printed = {}
+    for command in commands:
+        done = run(recorded, command, REPORTER_DATABASE_URL=f"sqlite:///{recorded}/jobs.db")
+        assert done.returncode == 0, done.stderr
+        printed[command] = done.stdout
+        if command == "init":
+            text = (recorded / "reporter.yaml").read_text()
+            (recorded / "reporter.yaml").write_text(text.replace("http://localhost:9091", pushgateway.url))
+
+    (shown,) = blocks(README, "text")
+    ours = {" ".join(line.split()) for line in printed["report"].splitlines()}
+    for line in shown.splitlines():
+        if line.startswith(("SLO", "Burn", "1 uses")):
+            assert " ".join(line.split()) in ours
+    for _, option in re.findall(r"^\$ reporter (\w+) .*?--(format json|as-of \S+|dry-run)", console, re.MULTILINE):
+        command = "push" if option == "dry-run" else "report"
+        again = run(recorded, command, *f"--{option}".split(), REPORTER_DATABASE_URL=f"sqlite:///{recorded}/jobs.db")
+        assert again.returncode == 0, again.stderr
+
+
+def test_the_readmes_question_is_answered(recorded: Path) -> None:
+    run(recorded, "--database", "sqlite:///jobs.db", "report")
+    (question,) = blocks(README, "sql")
+
+    with closing(sqlite3.connect(recorded / "jobs.db")) as connection:
+        answer = connection.execute(question).fetchall()
+
+    assert [(model, calls, errors) for model, calls, errors, *_ in answer] == [
+        ("gpt-4o", 2, 0), ("text-embedding-3-small", 2, 0)
+    ]  # fmt: skip
+    assert answer[0][3] > 0
+    assert set(re.findall(r"`(v_\w+)`", README)) <= VIEWS.keys()
+
+
+RULES_TEST = """
+rule_files: [rules.yaml]
+evaluation_interval: 1m
+tests:
+- interval: 1m
+  input_series:
+  - {{series: 'slo_burn_rate{{slo="a", service="s", window="1h", job="reporter"}}', values: '{burn}x20'}}
+  - {{series: 'slo_burn_rate{{slo="a", service="s", window="5m", job="reporter"}}', values: '{burn}x20'}}
+  - {{series: 'reporter_last_success_timestamp_seconds{{job="reporter"}}', values: '{fresh}'}}
+  - {{series: 'push_time_seconds{{job="reporter"}}', values: '{fresh}'}}
+  alert_rule_test:
+  - {{eval_time: 15m, alertname: ErrorBudgetBurnsFast, exp_alerts: {burns}}}
+  - {{eval_time: 15m, alertname: ReporterSilent, exp_alerts: {silent}}}
+"""
+BURNS = "[{exp_labels: {severity: page, slo: a, service: s, window: 1h, job: reporter}}]"
+SILENT = "[{exp_labels: {severity: page, job: reporter}}]"
+
+
+@pytest.mark.parametrize(
+    ("burn", "fresh", "burns", "silent"),
+    [
+        ("20", "0+60x20", BURNS, "[]"),
+        ("14.4", "0+60x20", "[]", "[]"),
+        ("20", "0x20", "[]", SILENT),  # frozen numbers page nobody; that they are frozen does
+        ("20", "_x20", "[]", SILENT),
+    ],
+)
+def test_the_readmes_rules_fire_when_they_should(
+    tmp_path: Path, burn: str, fresh: str, burns: str, silent: str
+) -> None:
+    promtool = binary("promtool", "prometheus")
+    (rules,) = blocks(README, "yaml")
+    assert [rule["alert"] for rule in yaml.safe_load(rules)["groups"][0]["rules"]] == [
+        "ErrorBudgetBurnsFast",
+        "ReporterSilent",
+    ]
+    (tmp_path / "rules.yaml").write_text(rules)
+    (tmp_path / "test.yaml").write_text(RULES_TEST.format(burn=burn, fresh=fresh, burns=burns, silent=silent))
+
+    done = subprocess.run(
+        [promtool, "test", "rules", "test.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_line_of_the_json_lines_page_is_a_fact(tmp_path: Path) -> None:
+    (lines,) = blocks((ROOT / "docs" / "jsonl.md").read_text(), "json")
+    (tmp_path / "facts.jsonl").write_text(lines)
+
+    first = run(tmp_path, "ingest", "facts.jsonl")
+    told = run(tmp_path, "report", "--as-of", "2026-11-01T02:11:00Z", "--format", "json")
+
+    assert (first.returncode, first.stdout) == (0, "facts.jsonl: 4 lines, 0 bad\n")
+    calls = json.loads(told.stdout)["calls"]
+    assert sum(row["windows"]["30m"]["calls"] for row in calls) >= 2
+
+
+def test_links_lead_somewhere() -> None:
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), (page.name, target)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
+from reporter.cli import terminal
 from reporter.cli.root import Context
 from reporter.config.model import Config
 from reporter.slo.fields import plain
@@ -66,8 +65,7 @@ def _understood_slo(slo: SLO) -> dict[str, Any]:
 
 
 def _show(config: Config) -> None:
-    terminal = sys.stdout.isatty()
-    console = Console(highlight=False, markup=False, emoji=False, width=None if terminal else 140)
+    console = terminal.console()
     source = "no reporter.yaml found; these are the defaults" if config.source is None else f"{config.source}: fine"
     console.print(source, soft_wrap=True)
     grouping = ", ".join(f'{label}="{value}"' for label, value in config.pushgateway.grouping.items())
@@ -77,17 +75,21 @@ def _show(config: Config) -> None:
     if not config.slos:
         console.print("no SLOs; `reporter init` writes a reporter.yaml with three tiers to start from", soft_wrap=True)
         return
-    table = Table(
-        "SLO", "service", "SLI", "where", "objective", "period", "alerts: long/short > burn rate", title="SLOs"
-    )
     for slo in config.slos:
-        alerts = "\n".join(f"{p.severity:<6} {p.long}/{p.short} > {float(p.factor):.6g}" for p in slo.pairs)
-        what = (slo.name, slo.service, slo.sli.describe(), slo.where.describe() or "all calls")
-        table.add_row(*what, f"{plain(slo.objective)} %", slo.period, alerts or "none", end_section=True)
-    console.print(table)
-    for slo in config.slos:
-        for reason, pairs in _left_out(slo).items():
-            console.print(f"{slo.name}: left out {pairs}: {reason}", soft_wrap=True)
+        console.print(Text.assemble("\n", (terminal.shown(slo.name, "bold")), "  ", terminal.shown(slo.service)))
+        where = slo.where.describe()
+        judged = f"  {plain(slo.objective)} % within {slo.period}: {slo.sli.describe()}" + (
+            f", where {where}" * bool(where)
+        )
+        console.print(terminal.shown(judged))
+        for severity in ("page", "ticket"):
+            pairs = [f"{p.long}/{p.short} > {float(p.factor):.6g}" for p in slo.pairs if p.severity == severity]
+            if pairs:
+                console.print(f"  {severity:<6} {', '.join(pairs)}")
+        for reason, left_out in _left_out(slo).items():
+            console.print(f"  left out {left_out}: {reason}", style="dim", soft_wrap=True)
+    if config.slos:
+        console.print("\nAn alert long/short > factor fires when the burn rates of both windows are above the factor.")
 
 
 def _left_out(slo: SLO) -> dict[str, str]:

@@ -26,10 +26,15 @@ def init(file: Path, force: bool) -> None:
         raise ConfigError(f"{file}: can't be written: {error.strerror}") from error
     named = "" if file == Path("reporter.yaml") else f" --config {file}"
     click.echo(f"wrote {file}.  Next:")
-    click.echo(f"  reporter{named} check     what it says, and whether anything is wrong")
-    click.echo('  @reporter.call("chat")    above the function that calls a model, then run your job')
-    click.echo(f"  reporter{named} report    SLOs, calls and cost so far")
-    click.echo(f"  reporter{named} push      the same to the Pushgateway; crontab.example runs it every minute")
+    steps = (
+        (f"reporter{named} check", "what it says, and whether anything is wrong"),
+        ('@reporter.call("chat")', "above what calls a model; then run your job"),
+        (f"reporter{named} report", "SLOs, calls and cost so far"),
+        (f"reporter{named} push", "the same to the Pushgateway; cron runs it every minute"),
+    )
+    width = max(len(step) for step, _ in steps)
+    for step, why in steps:
+        click.echo(f"  {step:<{width}}  {why}")
 
 
 def _write(file: Path, text: str, *, replace: bool) -> None:
