@@ -7,17 +7,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from reporter import __version__, state
+from sqlalchemy import Connection
+
+from reporter import __version__
 from reporter.config.model import Config
 from reporter.errors import LeaseHeld
 from reporter.exposition import render, validate
-from reporter.family import Family, Sample
+from reporter.family import Family
 from reporter.fold import FoldResult, FoldRules, fold
 from reporter.ingest import ingest_spool
 from reporter.lease import Lease, acquire, release
-from reporter.metrics import REGRESSIONS_HELD, families
-from reporter.publish.ledger import Ledger, Prepared, load, prepare, save
-from reporter.publish.pushgateway import Gateway, put
+from reporter.metrics import families
+from reporter.publish.delivery import deliver, preview
+from reporter.publish.exchange import Access
+from reporter.publish.pushgateway import Gateway, Group
 from reporter.report.build import build, remember_label_values
 from reporter.report.model import Report
 from reporter.retention import Pruned, Retention, prune
@@ -99,24 +102,24 @@ class Pushed:
     held: int
     new_series: int
     report: Report
+    notes: tuple[str, ...]
 
 
 def gateway_of(config: Config) -> Gateway:
-    """The gateway of the configuration, its secrets read."""
+    """The gateway of the configuration, its secrets read.
+
+    Raises:
+        ConfigError: a file with a secret or a certificate can't be used.
+    """
     settings = config.pushgateway
     password = settings.read_password()
-    cert = (
-        (str(settings.client_cert), str(settings.client_key)) if settings.client_cert and settings.client_key else None
-    )
-    return Gateway(
-        url=settings.url,
-        grouping=settings.grouping,
-        timeout_ns=settings.timeout_ns,
+    access = Access(
         auth=(settings.username, password or "") if settings.username else None,
         bearer_token=settings.read_bearer_token(),
-        verify=str(settings.ca_file) if settings.ca_file else True,
-        cert=cert,
+        tls=settings.tls_context(),
     )
+    group = Group.of(settings.url, settings.grouping)
+    return Gateway(group=group, timeout_ns=settings.timeout_ns, access=access)
 
 
 def push(store: Store, config: Config, as_of_ns: int, *, fold_first: bool = True, dry_run: bool = False) -> Pushed:
@@ -127,7 +130,7 @@ def push(store: Store, config: Config, as_of_ns: int, *, fold_first: bool = True
         PublishError: the gateway refused.
         PublishRetryLater: the gateway did not answer in time.
     """
-    gateway = gateway_of(config)
+    gateway, delay_ns = gateway_of(config), config.pushgateway.new_series_delay_ns
     with leased(store, config) as lease:
         if fold_first:
             catch_up(store, lease, config)
@@ -136,58 +139,29 @@ def push(store: Store, config: Config, as_of_ns: int, *, fold_first: bool = True
         began_ns = time.monotonic_ns()
         made = make_report(store, config, as_of_ns, folded=fold_first)
         seconds = (time.monotonic_ns() - began_ns) / 1e9
-        with store.read() as connection:
-            ledger = load(connection, gateway.group_url)
-            held_before = state.get_integer(connection, "counter_regressions_held_total")
-        sequence = ledger.sequence + 1
 
-        def ready(held: int) -> Prepared:
-            now_ns = time.time_ns()
-            found = families(made, now_ns=now_ns, duration_seconds=seconds, sequence=sequence, version=__version__)
-            regressions = Family(REGRESSIONS_HELD, (Sample((), held),))
-            return prepare((*found, regressions), ledger, now_ns, config.pushgateway.new_series_delay_ns)
+        def families_at(now_ns: int, sequence: int) -> tuple[Family, ...]:
+            return families(made, now_ns=now_ns, duration_seconds=seconds, sequence=sequence, version=__version__)
 
-        held = ready(held_before).held
-        prepared = ready(held_before + held)
-        validate(prepared.families, config.pushgateway.grouping)
-        body = render(prepared.families)
-        attempts = 0
-        if not dry_run:
-            attempts = _send(store, lease, config, gateway, prepared, ledger, body, held)
+        def remember(connection: Connection) -> None:
+            remember_label_values(connection, config.report.labels, config.report.max_values_per_label)
+
+        attempts, notes = 0, tuple[str, ...]()
+        if dry_run:
+            snapshot = preview(store, gateway, families_at, delay_ns)
+        else:
+            delivery = deliver(store, lease, gateway, families_at, delay_ns=delay_ns, remember=remember)
+            snapshot, attempts, notes = delivery.snapshot, delivery.attempts, delivery.notes
         return Pushed(
-            body=body,
-            series=sum(family.series for family in prepared.families),
-            sequence=sequence,
+            body=snapshot.body,
+            series=snapshot.series,
+            sequence=snapshot.sequence,
             attempts=attempts,
-            held=held,
-            new_series=len(prepared.new),
+            held=snapshot.prepared.held,
+            new_series=len(snapshot.prepared.new),
             report=made,
+            notes=notes,
         )
-
-
-def _send(
-    store: Store,
-    lease: Lease,
-    config: Config,
-    gateway: Gateway,
-    prepared: Prepared,
-    ledger: Ledger,
-    body: bytes,
-    held: int,
-) -> int:
-    """PUT it; the marks are kept before, so that no later push falls below what may have left, the acknowledgement after."""
-    with store.write() as connection:
-        lease.renew(connection)
-        save(connection, gateway.group_url, Ledger(ledger.sequence + 1, prepared.marks, ledger.since_ns), None)
-        remember_label_values(connection, config.report.labels, config.report.max_values_per_label)
-        if held:
-            state.add(connection, "counter_regressions_held_total", held)
-    attempts = put(gateway, lambda: body)
-    now_ns = time.time_ns()
-    since_ns = {key: ledger.since_ns.get(key, now_ns) for key in prepared.marks}
-    with store.write() as connection:
-        save(connection, gateway.group_url, Ledger(ledger.sequence + 1, prepared.marks, since_ns), now_ns)
-    return attempts
 
 
 def openmetrics(made: Report, seconds: float) -> bytes:

@@ -74,10 +74,16 @@ class Server:
         self.start()
 
 
-def start_pushgateway(directory: Path) -> Server:
+def start_pushgateway(directory: Path, persistence: Path | None = None) -> Server:
+    """A Pushgateway; memory only, unless `persistence` names its file (Debian's default is one that all share)."""
     port = free_port()
+    options = [f"--persistence.file={persistence or ''}", "--persistence.interval=1s"]
     return Server(
-        [binary("prometheus-pushgateway", "prometheus-pushgateway"), f"--web.listen-address=127.0.0.1:{port}"],
+        [
+            binary("prometheus-pushgateway", "prometheus-pushgateway"),
+            f"--web.listen-address=127.0.0.1:{port}",
+            *options,
+        ],
         f"http://127.0.0.1:{port}",
         "/-/ready",
         directory / "pushgateway.log",

@@ -28,6 +28,8 @@ def push(context: Context, as_of: str | None, dry_run: bool, no_fold: bool) -> N
         click.echo(pushed.body.decode(), nl=False)
         return
     click.echo(f"pushed {pushed.series} series as number {pushed.sequence}, {len(pushed.body)} bytes")
+    for note in pushed.notes:
+        click.echo(note, err=True)
     if pushed.new_series:
         delay = context.config.pushgateway.new_series_delay_ns / 1e9
         click.echo(f"{pushed.new_series} counters are new: shown as 0 now, truly from a push {delay:g} s on", err=True)

@@ -5,6 +5,7 @@ Lengths are nanoseconds here and carry `_ns`; people write `timeout: 10s`.
 
 import ipaddress
 import re
+import ssl
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal, Self
 from urllib.parse import urlsplit
@@ -163,18 +164,43 @@ class Pushgateway(Spec):
         """
         return None if self.bearer_token_file is None else _read_secret(self.bearer_token_file, "bearer_token_file")
 
+    def tls_context(self) -> ssl.SSLContext | None:
+        """Return what `ca_file` and `client_cert` ask for; None when neither is given.
+
+        Raises:
+            ConfigError: a file can't be read, or does not hold what it should.
+        """
+        if self.ca_file is None and self.client_cert is None:
+            return None
+        for setting in ("ca_file", "client_cert", "client_key"):
+            file: Path | None = getattr(self, setting)
+            if file is not None:
+                _open(file, setting).close()
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+        except ssl.SSLError as error:
+            raise ConfigError(f"{self.ca_file}: holds no certificates for pushgateway.ca_file: {error}") from None
+        if self.client_cert is not None:
+            try:
+                context.load_cert_chain(self.client_cert, self.client_key, password=_no_password)
+            except (ssl.SSLError, ValueError) as error:
+                where = self.client_key or self.client_cert
+                raise ConfigError(f"{where}: can't be used as pushgateway.client_cert: {error}") from None
+        return context
+
     def check_files(self) -> None:
-        """Make sure that every file named here can be read now.
+        """Make sure that every file named here can be read and used now.
 
         Raises:
             ConfigError: one can't, or holds no secret where one is expected.
         """
         self.read_password()
         self.read_bearer_token()
-        for setting in ("ca_file", "client_cert", "client_key"):
-            file: Path | None = getattr(self, setting)
-            if file is not None:
-                _open(file, setting).close()
+        self.tls_context()
+
+
+def _no_password() -> str:
+    raise ValueError("its key is encrypted; give one without a passphrase, readable by its user alone")
 
 
 def _open(file: Path, setting: str) -> BinaryIO:
@@ -304,6 +330,9 @@ class Config(Spec):
             if length < longest:
                 why = f"must be at least the longest window, {format_duration(longest)}, not {format_duration(length)}"
                 problems.append((("retention", tally), why))
+        if self.report.lease_ns <= self.pushgateway.timeout_ns:
+            why = f"must be longer than pushgateway.timeout, {format_duration(self.pushgateway.timeout_ns)}"
+            problems.append((("report", "lease"), f"{why}: it must not run out during a push"))
         if problems:
             raise refusal(problems)
         return self

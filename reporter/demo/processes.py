@@ -80,7 +80,8 @@ class Processes:
             free.bind(("127.0.0.1", 0))
             address = f"127.0.0.1:{free.getsockname()[1]}"
         with (self.directory / "pushgateway.log").open("w", encoding="utf-8") as log:
-            process = self.start(binary, f"--web.listen-address={address}", stdout=log, stderr=log)
+            memory_only = "--persistence.file="  # Debian's default is a file that all its gateways share
+            process = self.start(binary, f"--web.listen-address={address}", memory_only, stdout=log, stderr=log)
         deadline = time.monotonic() + 15
         while time.monotonic() < deadline and process.poll() is None:
             try:
