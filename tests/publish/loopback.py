@@ -82,7 +82,9 @@ class Loopback:
 
 def _read(connection: socket.socket) -> Request:
     with connection.makefile("rb") as stream:
-        method, path, _ = stream.readline().decode().split(" ")
+        method, path, version = [*stream.readline().decode().split(" "), "", ""][:3]
+        if not version:
+            raise ConnectionError("gone before it asked")
         headers = {}
         while (line := stream.readline().decode().rstrip("\r\n")) != "":
             name, _, value = line.partition(":")

@@ -37,7 +37,7 @@ def written(
 def configured(*arguments: Any, **settings: Any) -> Config:
     """The same as `Config`."""
     path = written(*arguments, **settings)
-    return parse_config(path.read_text(), environ={}, source=path)
+    return parse_config(path.read_text(), environ={})
 
 
 def command(config: Path, *arguments: str) -> list[str]:
