@@ -63,7 +63,9 @@ def ours() -> list[Family]:
 
 def series(text: bytes) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     return {
-        (sample.name, tuple(sorted(sample.labels.items()))): round(sample.value, 9)
+        (sample.name, tuple(sorted((k, str(float(v)) if k == "le" else v) for k, v in sample.labels.items()))): round(
+            sample.value, 9
+        )
         for family in text_string_to_metric_families(text.decode())
         for sample in family.samples
     }

@@ -174,7 +174,7 @@ def families(
     """All of `report` as families, those without a sample left out.
 
     `now_ns` is when the report was made, `duration_seconds` how long that took, `sequence` the snapshot's number.
-    `REGRESSIONS_HELD` is not among them: only the counter ledger knows it (`reporter.publish.counters`).
+    `REGRESSIONS_HELD` is not among them: only the counter ledger knows it (`reporter.publish.ledger`).
     """
     collected: defaultdict[str, list[Sample | Buckets]] = defaultdict(list)
     metrics: dict[str, Metric] = {}

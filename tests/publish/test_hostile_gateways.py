@@ -16,7 +16,7 @@ import pytest
 
 from reporter import cycle
 from reporter.errors import PublishError, PublishRetryLater
-from reporter.publish.pushgateway import MOST_SILENT
+from reporter.publish.pushgateway import MOST_LISTING_BYTES, MOST_SILENT
 from reporter.store import open_store
 from tests.publish.loopback import EMPTY, Answer, Loopback, Request, forward, replying, reset, said
 from tests.publish.pushing import configured, run, value_of, written
@@ -194,6 +194,25 @@ def test_a_look_that_is_redirected_is_not_followed_either(tmp_path: Path, databa
             pushed = cycle.push(open_store(database), configured(tmp_path, database, gateway.url), time.time_ns())
         assert "can't be looked at (302)" in pushed.notes[0]
         assert elsewhere.requests == []
+
+
+def test_a_look_that_hangs_or_floods_does_not_hold_up_the_push(tmp_path: Path, database: str) -> None:
+    def flood_looks(request: Request, connection: socket.socket) -> None:
+        if request.method == "PUT":
+            connection.sendall(said("200 OK"))
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        for _ in range(MOST_LISTING_BYTES // 2**20 + 2):
+            connection.sendall(b"[" * 2**20)
+
+    def hang_looks(request: Request, connection: socket.socket) -> None:
+        (hang if request.method == "GET" else replying("200 OK"))(request, connection)
+
+    for answer, words in ((flood_looks, "it shows more than 32 MiB"), (hang_looks, "no whole answer within")):
+        with Loopback(answer) as gateway:
+            config = configured(tmp_path, database, gateway.url, gateway="timeout: 4s")
+            pushed = cycle.push(open_store(database), config, time.time_ns())
+        assert pushed.attempts == 1
+        assert words in pushed.notes[0]
 
 
 def test_the_environments_proxies_are_ignored(tmp_path: Path, database: str, pushgateway: Server) -> None:
