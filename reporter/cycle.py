@@ -35,7 +35,7 @@ def leased(store: Store, config: Config) -> Iterator[Lease]:
     Raises:
         LeaseHeld: another reporter is at work.
     """
-    lease = acquire(store, config.report.lease_ns)
+    lease = acquire(store, config.lease_ns)
     try:
         yield lease
     finally:

@@ -235,8 +235,8 @@ class ReportSettings(Spec):
     max_values_per_label: PositiveCount = 100
     lost_after_ns: PositiveDuration = Field(default=UNITS_NS["h"], alias="lost_after")
     """A call that started this long ago and never ended is lost, unless it was given a deadline of its own."""
-    lease_ns: PositiveDuration = Field(default=30 * UNITS_NS["s"], alias="lease")
-    """How long a reporter that went silent keeps others from folding."""
+    lease_ns: PositiveDuration | None = Field(default=None, alias="lease")
+    """As `Config.lease_ns`, if it was given."""
 
     @field_validator("windows_ns", "labels")
     @classmethod
@@ -330,12 +330,17 @@ class Config(Spec):
             if length < longest:
                 why = f"must be at least the longest window, {format_duration(longest)}, not {format_duration(length)}"
                 problems.append((("retention", tally), why))
-        if self.report.lease_ns <= self.pushgateway.timeout_ns:
+        if self.report.lease_ns is not None and self.report.lease_ns <= self.pushgateway.timeout_ns:
             why = f"must be longer than pushgateway.timeout, {format_duration(self.pushgateway.timeout_ns)}"
             problems.append((("report", "lease"), f"{why}: it must not run out during a push"))
         if problems:
             raise refusal(problems)
         return self
+
+    @property
+    def lease_ns(self) -> int:
+        """How long a silent reporter keeps others away: 30 s, or longer where a push may take longer, if not given."""
+        return self.report.lease_ns or max(30 * UNITS_NS["s"], 2 * self.pushgateway.timeout_ns)
 
     @property
     def source(self) -> Path | None:
