@@ -21,7 +21,8 @@ from reporter.metrics import families
 from reporter.publish.delivery import deliver, preview
 from reporter.publish.exchange import Access
 from reporter.publish.pushgateway import Gateway, Group
-from reporter.report.build import build, remember_label_values
+from reporter.report.build import build
+from reporter.report.labels import remember_label_values
 from reporter.report.model import Report
 from reporter.retention import Pruned, Retention, prune
 from reporter.sinks.spool import directories_for

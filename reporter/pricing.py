@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, Provider, TieredPrices
 
-_DAY_NS = 86_400 * 10**9
 _PROVIDERS = {
     "azure.ai.openai": "azure",
     "azure": "azure",
@@ -53,34 +52,42 @@ class Price(NamedTuple):
 
 
 UNKNOWN = Price(None, None)
+SOURCE = "genai-prices"
+DAY_NS = 86_400 * 10**9
 
-_Apply = Callable[[Usage], int]
+Rate = Callable[[int, int, int, int, int, int], int | None]
+"""Nano-dollars of a call at a moment (ns) with so many tokens: input, thereof read from a cache, written to it, written for an
+hour, and output.
+
+None when the numbers contradict each other: more tokens cached than there were.
+"""
 
 
 class PriceList:
     """The price of a call by provider, model, moment and usage."""
 
     def __init__(self) -> None:
-        self._lists: dict[tuple[str | None, str, int], _Apply | None] = {}
+        self._rates: dict[tuple[str | None, str, int], Rate | None] = {}
 
     def price(self, provider: str | None, model: str, at_ns: int, usage: Usage) -> Price:
         """The cost of one call at `at_ns`; UNKNOWN when model or tokens are."""
         if usage.input_tokens is None and usage.output_tokens is None:
             return UNKNOWN
-        key = (provider, model, at_ns // _DAY_NS)
+        rate = self.rate(provider, model, at_ns // DAY_NS)
+        nanousd = None if rate is None else rate(at_ns, *(tokens or 0 for tokens in usage))
+        return UNKNOWN if nanousd is None else Price(nanousd, SOURCE)
+
+    def rate(self, provider: str | None, model: str, day: int) -> Rate | None:
+        """What calls of one day (counted from 1970, UTC) cost; None when nobody sells that model there."""
+        key = (provider, model, day)
         try:
-            apply = self._lists[key]
+            return self._rates[key]
         except KeyError:
-            apply = self._lists[key] = _resolve(provider, model, at_ns)
-        if apply is None:
-            return UNKNOWN
-        cached = (usage.cache_read_tokens or 0) + (usage.cache_write_tokens or 0)
-        if cached > (usage.input_tokens or 0) or (usage.cache_write_1h_tokens or 0) > (usage.cache_write_tokens or 0):
-            return UNKNOWN  # a usage that contradicts itself has no price
-        return Price(apply(usage), "genai-prices")
+            rate = self._rates[key] = _resolve(provider, model, day)
+            return rate
 
 
-def _resolve(provider_name: str | None, model: str, at_ns: int) -> _Apply | None:
+def _resolve(provider_name: str | None, model: str, day: int) -> Rate | None:
     from genai_prices.data_snapshot import get_snapshot
 
     name = _PROVIDERS.get(provider_name, provider_name) if provider_name else None
@@ -88,38 +95,32 @@ def _resolve(provider_name: str | None, model: str, at_ns: int) -> _Apply | None
         provider, info = get_snapshot().find_provider_model(model, None, name, None)
     except LookupError:
         return None
-    midnight = at_ns // _DAY_NS * 86_400
-    day = [info.get_prices(datetime.fromtimestamp(midnight + hour * 3600, UTC)) for hour in range(24)]
-    prices = {key: value for key, value in vars(day[0]).items() if value is not None}
-    if any(other != day[0] for other in day[1:]) or _LIBRARY_PRICES & prices.keys() or "input_mtok" not in prices:
-        return _by_library(provider, info, at_ns)
+    midnight = day * 86_400
+    hourly = [info.get_prices(datetime.fromtimestamp(midnight + hour * 3600, UTC)) for hour in range(24)]
+    prices = {key: value for key, value in vars(hourly[0]).items() if value is not None}
+    if any(other != hourly[0] for other in hourly[1:]) or _LIBRARY_PRICES & prices.keys() or "input_mtok" not in prices:
+        return _by_library(provider, info)
     return _by_token(prices)
 
 
-def _by_token(prices: dict[str, Decimal | TieredPrices]) -> _Apply:
+def _by_token(prices: dict[str, Decimal | TieredPrices]) -> Rate:
     """Rates of a token in millionths of a nano-dollar, by the input size from which they hold for the whole call."""
     starts = sorted({tier.start for price in prices.values() for tier in getattr(price, "tiers", ())})
     rates = [_rates(prices, start) for start in (-1, *starts)]
 
-    def apply(usage: Usage) -> int:
-        tokens = usage.input_tokens or 0
+    def rate(at_ns: int, tokens: int, read: int, write: int, hour: int, output: int) -> int | None:
+        if read + write > tokens or hour > write:
+            return None
         whole, read_rate, write_rate, hour_rate, output_rate = rates[bisect_left(starts, tokens)]
-        read, write, hour = (
-            usage.cache_read_tokens or 0,
-            usage.cache_write_tokens or 0,
-            usage.cache_write_1h_tokens or 0,
-        )
-        total = (
-            (tokens - read - write) * whole
-            + read * read_rate
-            + (write - hour) * write_rate
-            + hour * hour_rate
-            + (usage.output_tokens or 0) * output_rate
-        )
+        total = tokens * whole + output * output_rate
+        if read or write:
+            total += read * (read_rate - whole) + write * (write_rate - whole) + hour * (hour_rate - write_rate)
         quotient, remainder = divmod(total, _SCALE)
-        return quotient + (remainder * 2 > _SCALE or (remainder * 2 == _SCALE and quotient & 1))
+        if remainder * 2 < _SCALE:
+            return quotient
+        return quotient + (remainder * 2 > _SCALE or quotient & 1)
 
-    return apply
+    return rate
 
 
 def _rates(prices: dict[str, Decimal | TieredPrices], start: int) -> tuple[int, ...]:
@@ -136,15 +137,19 @@ def _rates(prices: dict[str, Decimal | TieredPrices], start: int) -> tuple[int, 
     return whole, rate("cache_read_mtok", whole), write, rate("cache_write_1h_mtok", write), rate("output_mtok", 0)
 
 
-def _by_library(provider: Provider, info: ModelInfo, day_ns: int) -> _Apply:
+def _by_library(provider: Provider, info: ModelInfo) -> Rate:
     """The library's own arithmetic, for prices that change within the day or count more than tokens."""
     from genai_prices import Usage as LibraryUsage
 
-    moment = datetime.fromtimestamp(day_ns // 10**9, UTC)
-
-    def apply(usage: Usage) -> int:
-        told = {name: value for name, value in usage._asdict().items() if value is not None}
-        total = info.calc_price(LibraryUsage(**told), provider, genai_request_timestamp=moment).total_price
+    def rate(at_ns: int, tokens: int, read: int, write: int, hour: int, output: int) -> int | None:
+        if read + write > tokens or hour > write:
+            return None
+        cached = {"cache_read_tokens": read, "cache_write_tokens": write, "cache_write_1h_tokens": hour}
+        usage = LibraryUsage(
+            input_tokens=tokens, output_tokens=output, **{name: count for name, count in cached.items() if count}
+        )
+        moment = datetime.fromtimestamp(at_ns // 10**9, UTC)
+        total = info.calc_price(usage, provider, genai_request_timestamp=moment).total_price
         return int((total * 10**9).to_integral_value(ROUND_HALF_EVEN))
 
-    return apply
+    return rate

@@ -57,24 +57,24 @@ def prune(
     tallies = 0
     with store.write() as connection:
         lease.renew(connection)
-        for resolution, kept_ns in (
-            (1, retention.minutes_ns),
-            (60, retention.hours_ns),
-            (_DAY_MINUTES, retention.days_ns),
-        ):
+        minutes_before = (now_ns - retention.minutes_ns) // MINUTE_NS // 60 * 60  # an hour's minutes are one row
+        _remember(connection, "minutes_pruned_before", minutes_before)
+        for table in ("tally_minutes", "slo_minutes"):
+            tallies += _prune_tallies(connection, table, "bucket < :before", {"before": minutes_before})
+        for resolution, kept_ns in ((60, retention.hours_ns), (_DAY_MINUTES, retention.days_ns)):
             before = (now_ns - kept_ns) // MINUTE_NS // resolution * resolution
-            if resolution == 1:
-                _remember(connection, "minutes_pruned_before", before)
             for table in ("tallies", "slo_tallies"):
-                tallies += connection.execute(
-                    text(f"DELETE FROM {table} WHERE resolution = :resolution AND bucket < :before"),
-                    {"resolution": resolution, "before": before},
-                ).rowcount
+                older = {"resolution": resolution, "before": before}
+                tallies += _prune_tallies(connection, table, "resolution = :resolution AND bucket < :before", older)
         runs = connection.execute(
             text("DELETE FROM runs WHERE ended_at_ns < :before AND folded_status = status"),
             {"before": now_ns - retention.hours_ns},
         ).rowcount
     return Pruned(calls=calls, tallies=tallies, runs=runs)
+
+
+def _prune_tallies(connection: Connection, table: str, older: str, values: dict[str, int]) -> int:
+    return int(connection.execute(text(f"DELETE FROM {table} WHERE {older}"), values).rowcount)
 
 
 def _remember(connection: Connection, name: str, value: int) -> None:

@@ -120,7 +120,7 @@ TABLES = {
     ),
     "tallies": (
         (
-            ("resolution", INTEGER, False),  # minutes in a bucket: 1, 60, 1440
+            ("resolution", INTEGER, False),  # minutes in a bucket: 60, 1440
             ("bucket", INTEGER, False),  # the bucket's first minute, counted from 1970
             ("series_id", INTEGER, False),
             ("calls", INTEGER, False),
@@ -138,6 +138,12 @@ TABLES = {
             ("speeds", BLOB, True),  # sketch of output tokens per 1000 s
         ),
         ("resolution", "bucket", "series_id"),
+        (),
+    ),
+    # The minutes of each hour, packed (`reporter.minutes`): what windows cut their left edges from.
+    "tally_minutes": (
+        (("bucket", INTEGER, False), ("series_id", INTEGER, False), ("minutes", BLOB, False)),
+        ("bucket", "series_id"),
         (),
     ),
     # Cumulative since the database was born; what counters and histograms are pushed from.  Never pruned.
@@ -187,6 +193,11 @@ TABLES = {
         ("resolution", "bucket", "slo_id"),
         (),
     ),
+    "slo_minutes": (
+        (("bucket", INTEGER, False), ("slo_id", INTEGER, False), ("minutes", BLOB, False)),
+        ("bucket", "slo_id"),
+        (),
+    ),
     "job_totals": (
         (("batch_job", TEXT, False), ("status", TEXT, False), ("runs", INTEGER, False)),
         ("batch_job", "status"),
@@ -228,7 +239,14 @@ _TYPES = {
     "sqlite": {TEXT: "TEXT", INTEGER: "INTEGER", BLOB: "BLOB"},
     "postgresql": {TEXT: "TEXT", INTEGER: "BIGINT", BLOB: "BYTEA"},
 }
-_CLUSTERED = ("tallies", "slo_tallies", "starts", "totals")  # WITHOUT ROWID: one b-tree, read by range of the key
+_CLUSTERED = (
+    "tallies",
+    "tally_minutes",
+    "slo_tallies",
+    "slo_minutes",
+    "starts",
+    "totals",
+)  # WITHOUT ROWID: one b-tree, read by range of the key
 
 
 def type_name(dialect: str, kind: str) -> str:

@@ -1,32 +1,55 @@
 """Tallies: what many calls add up to.  Pure; `reporter.fold` brings the rows and keeps the sums.
 
-A chunk of calls becomes sums by (resolution, bucket, series), by (series, status) and by (resolution, bucket, SLO).  A call
-taken back (its end arrived after it had been declared lost) is a call with the sign −1.
+A chunk of calls becomes sums by (hour, series) with the detail of each minute, by (series, status), and good and bad counts by
+(minute, SLO).  A call taken back (its end arrived after it had been declared lost) is counted with the sign −1.
+
+One loop sees every call once and only sorts it; sums, bins and histograms are made of whole columns afterwards.  That is
+three times as fast as adding up call by call.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil, log
+from typing import Any, NamedTuple, Protocol
 
 from reporter.bounds import DURATION_BOUNDS_NS, SPEED_BOUNDS_PER_1000S
-from reporter.sketch import bin_of
+from reporter.minutes import BIN_BITS, Minutes, of_calls
+from reporter.pricing import DAY_NS, SOURCE, PriceList, Rate
+from reporter.sketch import PER_LOG
 
 MINUTE_NS = 60 * 10**9
 RESOLUTIONS = (1, 60, 1440)
 """Minutes in a bucket: minute, hour, day."""
+MOST_SPEED = 10**9
+"""Output tokens per 1000 s; what is faster is a mistake in the data, and must not make sums overflow."""
 
 SUMS = (
     "calls", "errors", "lost", "unpriced", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens",
     "reasoning_tokens", "cost_nanousd",
 )  # fmt: skip
 """A tally's sums, in the order of its columns."""
+SKETCHES = ("durations", "ttfts", "speeds")
 TOTAL_SUMS = (
     "calls", "unpriced", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens",
     "cost_nanousd", "duration_sum_ns", "ttft_sum_ns", "speed_sum",
 )  # fmt: skip
+TOTAL_COUNTS = ("duration_counts", "ttft_counts", "speed_counts")
+FOLDED = (
+    "seq", "ended_at_ns", "duration_ns", "ttft_ns", "batch_job", "operation", "provider", "model", "status", "error_type",
+    "http_status", "stream", "input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",
+    "output_tokens", "reasoning_tokens", "cost_nanousd", "cost_source",
+)  # fmt: skip
+"""The columns of `calls` that `Tallies.count` takes, in order."""
+
+# A call, sorted: minute of the hour, what it adds to SUMS, duration_ns, ttft_ns, speed.
+_Record = tuple[int, int, int, int, int, int, int, int, int, int, int, int | None, int | None, int | None]
+_MEASURED = slice(1 + len(SUMS), None)
+_BOUNDS = (DURATION_BOUNDS_NS, DURATION_BOUNDS_NS, SPEED_BOUNDS_PER_1000S)
 
 
 class Series(NamedTuple):
@@ -38,168 +61,229 @@ class Series(NamedTuple):
     model: str
 
 
-class FoldedCall(NamedTuple):
-    """What the fold reads of a call; the first columns of its SELECT, in order."""
+class Mark(NamedTuple):
+    """What the fold writes onto a counted call."""
 
-    seq: int
-    ended_at_ns: int
-    duration_ns: int | None
-    ttft_ns: int | None
-    batch_job: str | None
-    operation: str
-    provider: str | None
-    model: str | None
-    status: str
-    error_type: str | None
-    http_status: int | None
-    stream: int | None
-    input_tokens: int | None
-    cache_read_tokens: int | None
-    cache_write_tokens: int | None
-    cache_write_1h_tokens: int | None
-    output_tokens: int | None
-    reasoning_tokens: int | None
-    price_class: str | None
     cost_nanousd: int | None
     cost_source: str | None
-
-    @property
-    def series(self) -> Series:
-        return Series(self.batch_job or "", self.operation, self.provider or "", self.model or "")
-
-    @property
-    def status_label(self) -> str:
-        """`status` as metrics label it: an error says which."""
-        if self.status != "error":
-            return self.status
-        return f"error_{self.http_status or self.error_type or 'unknown'}"
-
-    @property
-    def speed(self) -> int | None:
-        """Output tokens per 1000 s: between the first token and the last for a stream, over the whole call otherwise."""
-        if not self.output_tokens or not self.duration_ns:
-            return None
-        if self.ttft_ns is not None and self.output_tokens > 1 and self.duration_ns > self.ttft_ns:
-            return (self.output_tokens - 1) * 1000 * 10**9 // (self.duration_ns - self.ttft_ns)
-        return self.output_tokens * 1000 * 10**9 // self.duration_ns
+    seq: int
 
 
 class CountedSLO(Protocol):
     """What counting needs of an SLO."""
 
     def matches(self, batch_job: str, operation: str, provider: str, model: str) -> bool: ...
-    def judge(self, call: FoldedCall) -> bool | None: ...
+    def judge(self, call: Any) -> bool | None: ...
 
 
+@dataclass(slots=True)
 class Tally:
-    """The sums of one bucket, and the bins of its measured values with how often each was seen."""
+    """One series in one hour: its sums, the bins of what was measured, and both by minute."""
 
-    __slots__ = ("durations", "speeds", "sums", "ttfts")
-
-    def __init__(self) -> None:
-        self.sums = [0] * len(SUMS)
-        self.durations: Counter[int] = Counter()
-        self.ttfts: Counter[int] = Counter()
-        self.speeds: Counter[int] = Counter()
-
-    def add(self, other: Tally) -> None:
-        self.sums = [mine + theirs for mine, theirs in zip(self.sums, other.sums, strict=True)]
-        for mine, theirs in ((self.durations, other.durations), (self.ttfts, other.ttfts), (self.speeds, other.speeds)):
-            for index, count in theirs.items():
-                mine[index] += count
+    series: Series
+    hour: int  # its first minute, counted from 1970
+    sums: list[int]
+    bins: tuple[list[int], list[int], list[int]]
+    minutes: Minutes
 
 
+@dataclass(slots=True)
 class Total:
-    """The sums of one series and status since the database was born, and its histograms."""
+    """One series and status: sums (TOTAL_SUMS) and how many values lie in each histogram bucket."""
 
-    __slots__ = ("duration_counts", "speed_counts", "sums", "ttft_counts")
-
-    def __init__(self) -> None:
-        self.sums = [0] * len(TOTAL_SUMS)
-        self.duration_counts = [0] * (len(DURATION_BOUNDS_NS) + 1)
-        self.ttft_counts = [0] * (len(DURATION_BOUNDS_NS) + 1)
-        self.speed_counts = [0] * (len(SPEED_BOUNDS_PER_1000S) + 1)
+    series: Series
+    status: str
+    sums: list[int]
+    counts: tuple[list[int], list[int], list[int]]
 
 
-class Tallies:
-    """Everything that a chunk of calls adds."""
+class Judged:
+    """A call as SLOs look at it; one object for all of them, because making one costs more than judging it."""
+
+    __slots__ = ("cost_nanousd", "duration_ns", "error_type", "output_tokens", "status", "stream", "ttft_ns")
+
+    status: str
+    error_type: str | None
+    duration_ns: int | None
+    ttft_ns: int | None
+    output_tokens: int | None
+    cost_nanousd: int | None
+    stream: int | None
+
+
+Judge = tuple[Callable[[Any], bool | None], Callable[[int], None], Callable[[int], None]]
+"""An SLO's judgement, and what takes the minutes of good and of bad calls."""
+
+
+class Verdicts:
+    """Good and bad calls by minute since 1970, for each SLO."""
 
     def __init__(self, slos: Sequence[tuple[int, CountedSLO]]) -> None:
         self._slos = slos
-        self._by_series: dict[Series, list[tuple[int, Callable[[FoldedCall], bool | None]]]] = {}
-        self.minutes: dict[tuple[int, Series], Tally] = {}
-        self.totals: dict[tuple[Series, str], Total] = {}
-        self.slo_minutes: dict[tuple[int, int], list[int]] = defaultdict(lambda: [0, 0])
-        self.calls = 0
-        self.lost = 0
+        self._minutes: dict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
 
-    def add(self, call: FoldedCall, cost_nanousd: int | None, sign: int = 1) -> None:
-        """Count one call, or take it back."""
-        series = call.series
-        minute = call.ended_at_ns // MINUTE_NS
-        tally = self.minutes.get((minute, series))
-        if tally is None:
-            tally = self.minutes[minute, series] = Tally()
-        label = call.status_label
-        total = self.totals.get((series, label))
-        if total is None:
-            total = self.totals[series, label] = Total()
-        tokens = [
-            (call.input_tokens or 0) * sign, (call.cache_read_tokens or 0) * sign, (call.cache_write_tokens or 0) * sign,
-            (call.output_tokens or 0) * sign, (call.reasoning_tokens or 0) * sign, (cost_nanousd or 0) * sign,
-        ]  # fmt: skip
-        unpriced = sign if series.model and cost_nanousd is None else 0
-        failed = 0 if call.status == "success" else sign
-        lost = sign if call.status == "lost" else 0
-        tally.sums = [a + b for a, b in zip(tally.sums, (sign, failed, lost, unpriced, *tokens), strict=True)]
-        duration_ns, ttft_ns, speed = call.duration_ns, call.ttft_ns, call.speed
-        measured = (sign * (duration_ns or 0), sign * (ttft_ns or 0), sign * (speed or 0))
-        total.sums = [a + b for a, b in zip(total.sums, (sign, unpriced, *tokens, *measured), strict=True)]
-        if duration_ns is not None:
-            tally.durations[bin_of(duration_ns)] += sign
-            total.duration_counts[bisect_left(DURATION_BOUNDS_NS, duration_ns)] += sign
-        if ttft_ns is not None:
-            tally.ttfts[bin_of(ttft_ns)] += sign
-            total.ttft_counts[bisect_left(DURATION_BOUNDS_NS, ttft_ns)] += sign
-        if speed is not None:
-            tally.speeds[bin_of(speed)] += sign
-            total.speed_counts[bisect_left(SPEED_BOUNDS_PER_1000S, speed)] += sign
-        self.calls += sign
-        self.lost += 1 if lost > 0 else 0
-        self.judge(call, minute, series, sign)
+    def renumbered(self, ids: Mapping[int, int]) -> Verdicts:
+        """The same under other ids, by old id."""
+        other = Verdicts(self._slos)
+        other._minutes.update((ids[slo_id], minutes) for slo_id, minutes in self._minutes.items())
+        return other
 
-    def judge(self, call: FoldedCall, minute: int, series: Series, sign: int = 1) -> None:
-        """Count one call for the SLOs alone."""
-        judges = self._by_series.get(series)
-        if judges is None:
-            judges = self._by_series[series] = [(id_, slo.judge) for id_, slo in self._slos if slo.matches(*series)]
-        for slo_id, judge in judges:
-            good = judge(call)
-            if good is not None:
-                self.slo_minutes[minute, slo_id][0 if good else 1] += sign
+    def judges(self, series: Series) -> list[Judge]:
+        """Each SLO that is about a series: its judgement, and where the minutes of good and of bad calls go."""
+        return [
+            (slo.judge, self._minutes[slo_id][0].append, self._minutes[slo_id][1].append)
+            for slo_id, slo in self._slos
+            if slo.matches(*series)
+        ]
 
-    def buckets(self) -> Iterable[tuple[int, int, Series, Tally]]:
-        """Every (resolution, bucket, series) touched, hours and days summed from minutes."""
-        for resolution in RESOLUTIONS:
-            summed: dict[tuple[int, Series], Tally] = {}
-            for (minute, series), tally in self.minutes.items():
-                key = (minute // resolution * resolution, series)
-                if resolution == 1:
-                    summed[key] = tally
-                    continue
-                if key not in summed:
-                    summed[key] = Tally()
-                summed[key].add(tally)
-            for (bucket, series), tally in summed.items():
-                yield resolution, bucket, series, tally
+    def hours(self) -> Iterator[tuple[int, int, Mapping[int, int], Mapping[int, int]]]:
+        """(SLO, hour, good, bad) of every hour that has any; counts by minute of the hour."""
+        for slo_id, lists in self._minutes.items():
+            hours: dict[int, tuple[dict[int, int], dict[int, int]]] = defaultdict(lambda: ({}, {}))
+            for verdict, minutes in enumerate(lists):
+                for minute, count in Counter(minutes).items():
+                    within = minute % 60
+                    hours[minute - within][verdict][within] = count
+            for hour, (good, bad) in hours.items():
+                yield slo_id, hour, good, bad
 
-    def slo_buckets(self) -> Iterable[tuple[int, int, int, int, int]]:
-        """(resolution, bucket, SLO, good, bad) of every bucket touched."""
-        for resolution in RESOLUTIONS:
-            summed: dict[tuple[int, int], list[int]] = defaultdict(lambda: [0, 0])
-            for (minute, slo_id), (good, bad) in self.slo_minutes.items():
-                both = summed[minute // resolution * resolution, slo_id]
-                both[0] += good
-                both[1] += bad
-            for (bucket, slo_id), (good, bad) in summed.items():
-                yield resolution, bucket, slo_id, good, bad
+
+class _Calls:
+    """The calls of one series in this chunk."""
+
+    __slots__ = ("day", "hours", "judges", "rate", "series", "statuses", "success")
+
+    def __init__(self, series: Series, judges: list[Judge]) -> None:
+        self.series, self.judges = series, judges
+        self.hours: dict[int, list[_Record]] = defaultdict(list)
+        self.statuses: dict[str, list[_Record]] = defaultdict(list)
+        self.success: list[_Record] = []
+        self.day = -1
+        self.rate: Rate | None = None
+
+
+class Tallies:
+    """Everything that a chunk of calls adds, or with the sign −1 takes back."""
+
+    def __init__(self, slos: Sequence[tuple[int, CountedSLO]], prices: PriceList | None = None, sign: int = 1) -> None:
+        self.sign = sign
+        self.verdicts = Verdicts(slos)
+        self._prices = prices
+        self._calls: dict[tuple[str | None, str, str | None, str | None], _Calls] = {}
+
+    def count(self, rows: Iterable[Sequence[Any]]) -> list[Mark]:
+        """Count calls given as columns FOLDED; those without a cost are priced, if this has prices.  A mark for each."""
+        marks: list[Mark] = []
+        mark, new_mark = marks.append, Mark._make
+        known, prices, judged = self._calls, self._prices, Judged()
+        for (
+            seq, ended_at_ns, duration_ns, ttft_ns, batch_job, operation, provider, model, status, error_type,
+            http_status, stream, input_tokens, read, write, write_1h, output, reasoning, cost, source,
+        ) in rows:  # fmt: skip
+            key = (batch_job, operation, provider, model)
+            calls = known.get(key)
+            if calls is None:
+                calls = known[key] = self._open(key)
+            unpriced = 0
+            if cost is None:
+                if model:
+                    if prices is not None and (input_tokens is not None or output is not None):
+                        day = ended_at_ns // DAY_NS
+                        if day != calls.day:
+                            calls.day, calls.rate = day, prices.rate(provider, model, day)
+                        if calls.rate is not None:
+                            cost = calls.rate(
+                                ended_at_ns, input_tokens or 0, read or 0, write or 0, write_1h or 0, output or 0
+                            )
+                            source = None if cost is None else SOURCE
+                    unpriced = cost is None
+            elif source is None:
+                source = "reported"
+            mark(new_mark((cost, source, seq)))
+            speed = None
+            if output and duration_ns:
+                if ttft_ns is not None and ttft_ns < duration_ns and output > 1:
+                    speed = (output - 1) * 10**12 // (duration_ns - ttft_ns)
+                else:
+                    speed = output * 10**12 // duration_ns
+                if speed > MOST_SPEED:
+                    speed = MOST_SPEED
+            hour, minute = divmod(ended_at_ns // MINUTE_NS, 60)
+            success = status == "success"
+            record = (
+                minute, 1, 0 if success else 1, 1 if status == "lost" else 0, unpriced, input_tokens or 0, read or 0,
+                write or 0, output or 0, reasoning or 0, cost or 0, duration_ns, ttft_ns, speed,
+            )  # fmt: skip
+            calls.hours[hour].append(record)
+            if success:
+                calls.success.append(record)
+            else:
+                calls.statuses[
+                    status if status != "error" else f"error_{http_status or error_type or 'unknown'}"
+                ].append(record)
+            if calls.judges:
+                judged.status, judged.error_type, judged.stream = status, error_type, stream
+                judged.duration_ns, judged.ttft_ns = duration_ns, ttft_ns
+                judged.output_tokens, judged.cost_nanousd = output, cost
+                for judge, good, bad in calls.judges:
+                    verdict = judge(judged)
+                    if verdict:
+                        good(hour * 60 + minute)
+                    elif verdict is not None:
+                        bad(hour * 60 + minute)
+        return marks
+
+    def _open(self, key: tuple[str | None, str, str | None, str | None]) -> _Calls:
+        batch_job, operation, provider, model = key
+        series = Series(batch_job or "", operation, provider or "", model or "")
+        return _Calls(series, self.verdicts.judges(series))
+
+    @property
+    def lost(self) -> int:
+        """Calls with status lost."""
+        return sum(len(calls.statuses["lost"]) for calls in self._calls.values() if "lost" in calls.statuses)
+
+    def tallies(self) -> Iterator[Tally]:
+        """Each series and hour touched."""
+        merged: dict[tuple[Series, int], list[_Record]] = {}
+        for calls in self._calls.values():  # NULL and "" are one series
+            for hour, records in calls.hours.items():
+                merged.setdefault((calls.series, hour), []).extend(records)
+        for (series, hour), records in merged.items():
+            columns = list(zip(*records, strict=True))
+            keys = [_keys(columns[0], values) for values in columns[_MEASURED]]
+            sums = columns[1 : 1 + len(SUMS)]
+            durations, ttfts, speeds = ([key & ((1 << BIN_BITS) - 1) for key in of_kind] for of_kind in keys)
+            yield Tally(
+                series, hour * 60, [*map(sum, sums)], (durations, ttfts, speeds), of_calls(columns[0], sums, keys)
+            )
+
+    def totals(self) -> Iterator[Total]:
+        """Each series and status touched."""
+        merged: dict[tuple[Series, str], list[_Record]] = {}
+        for calls in self._calls.values():
+            if calls.success:
+                merged.setdefault((calls.series, "success"), []).extend(calls.success)
+            for status, records in calls.statuses.items():
+                merged.setdefault((calls.series, status), []).extend(records)
+        for (series, status), records in merged.items():
+            columns = list(zip(*records, strict=True))
+            measured = [sorted(value for value in values if value is not None) for values in columns[_MEASURED]]
+            sums = [sum(columns[1]), *map(sum, columns[4 : 1 + len(SUMS)]), *map(sum, measured)]
+            durations, ttfts, speeds = map(_histogram, measured, _BOUNDS)
+            yield Total(series, status, sums, (durations, ttfts, speeds))
+
+
+def _keys(minutes: Sequence[int], values: Sequence[int | None]) -> list[int]:
+    """(minute, bin) of each value there is."""
+    return [
+        minute << BIN_BITS | (ceil(log(value) * PER_LOG) if value > 1 else 0)
+        for minute, value in zip(minutes, values, strict=True)
+        if value is not None
+    ]
+
+
+def _histogram(ascending: Sequence[int], bounds: Sequence[int]) -> list[int]:
+    """How many values lie in each bucket, `le` its bound; those above all bounds last."""
+    edges = [0, *(bisect_right(ascending, bound) for bound in bounds), len(ascending)]
+    return [after - before for before, after in pairwise(edges)]

@@ -18,7 +18,8 @@ LAYERS = (  # lowest first; a module may import its own layer and those below
     ("",),  # reporter/__init__.py, the face of the recording half
     # ── the line: above it in this list, standard library only ──
     ("store", "migrate", "state", "lease", "bounds", "sketch", "family"),
-    ("slo", "tally", "pricing"),
+    ("minutes", "slo", "pricing"),
+    ("tally",),
     ("config", "fold", "ingest", "retention"),
     ("report",),
     ("metrics", "exposition", "publish", "generate", "explain"),

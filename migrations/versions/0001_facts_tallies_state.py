@@ -144,6 +144,12 @@ SQLITE = (
       speeds BLOB,
       PRIMARY KEY (resolution, bucket, series_id)
     ) WITHOUT ROWID""",
+    """CREATE TABLE tally_minutes (
+      bucket INTEGER NOT NULL,
+      series_id INTEGER NOT NULL,
+      minutes BLOB NOT NULL,
+      PRIMARY KEY (bucket, series_id)
+    ) WITHOUT ROWID""",
     """CREATE TABLE totals (
       series_id INTEGER NOT NULL,
       status TEXT NOT NULL,
@@ -179,6 +185,12 @@ SQLITE = (
       good INTEGER NOT NULL,
       bad INTEGER NOT NULL,
       PRIMARY KEY (resolution, bucket, slo_id)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE slo_minutes (
+      bucket INTEGER NOT NULL,
+      slo_id INTEGER NOT NULL,
+      minutes BLOB NOT NULL,
+      PRIMARY KEY (bucket, slo_id)
     ) WITHOUT ROWID""",
     """CREATE TABLE job_totals (
       batch_job TEXT NOT NULL,
@@ -389,6 +401,12 @@ POSTGRESQL = (
       speeds BYTEA,
       PRIMARY KEY (resolution, bucket, series_id)
     )""",
+    """CREATE TABLE tally_minutes (
+      bucket BIGINT NOT NULL,
+      series_id BIGINT NOT NULL,
+      minutes BYTEA NOT NULL,
+      PRIMARY KEY (bucket, series_id)
+    )""",
     """CREATE TABLE totals (
       series_id BIGINT NOT NULL,
       status TEXT NOT NULL,
@@ -424,6 +442,12 @@ POSTGRESQL = (
       good BIGINT NOT NULL,
       bad BIGINT NOT NULL,
       PRIMARY KEY (resolution, bucket, slo_id)
+    )""",
+    """CREATE TABLE slo_minutes (
+      bucket BIGINT NOT NULL,
+      slo_id BIGINT NOT NULL,
+      minutes BYTEA NOT NULL,
+      PRIMARY KEY (bucket, slo_id)
     )""",
     """CREATE TABLE job_totals (
       batch_job TEXT NOT NULL,

@@ -1,4 +1,4 @@
-"""Windows, cut into the fewest buckets that cover them exactly.
+"""Windows, cut into few buckets that cover them exactly.
 
 Every window ends at T, so they lie inside one another: the part of each that the next shorter one lacks is read once, from
 days where whole days fit, then hours, then minutes, and added up from the shortest to the longest.
@@ -6,10 +6,13 @@ days where whole days fit, then hours, then minutes, and added up from the short
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from reporter.tally import MINUTE_NS, RESOLUTIONS
+
+HOUR = 60
 
 
 def round_up(as_of_ns: int) -> int:
@@ -47,3 +50,13 @@ def _split(left: int, right: int, level: int) -> list[tuple[int, int, int]]:
     if first >= end:
         return _split(left, right, level - 1)
     return [*_split(left, first, level - 1), (size, first, end), *_split(end, right, level - 1)]
+
+
+def by_hour(found: Sequence[Span]) -> dict[int, list[tuple[int, int, int]]]:
+    """The spans of single minutes, by the hour that has them: (first, end) within the hour, and the window."""
+    cuts: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
+    for span in found:
+        if span.resolution == 1:
+            for hour in range(span.first // HOUR * HOUR, span.end, HOUR):
+                cuts[hour].append((max(span.first - hour, 0), min(span.end - hour, HOUR), span.window))
+    return cuts

@@ -1,0 +1,113 @@
+"""What never ended, and what ended after all: runs, lost calls, and lost calls whose end came late."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from reporter import schema
+from reporter.fold.rows import Rows, store
+from reporter.pricing import PriceList
+from reporter.slo.spec import SLO
+from reporter.tally import FOLDED, Tallies
+
+
+def fold_runs(connection: Connection, max_duration_ns: Mapping[str, int], run_lost_after_ns: int, now_ns: int) -> int:
+    """Declare runs lost that ran longer than their job's maximum, and count those that ended; how many were counted."""
+    for row in connection.execute(
+        text("SELECT run_id, batch_job, started_at_ns FROM runs WHERE status = 'running'")
+    ).fetchall():
+        limit_ns = max_duration_ns.get(row.batch_job, run_lost_after_ns)
+        deadline_ns = row.started_at_ns + limit_ns
+        if deadline_ns <= now_ns:
+            connection.execute(
+                text("UPDATE runs SET status = 'lost', ended_at_ns = :at WHERE run_id = :id AND status = 'running'"),
+                {"at": deadline_ns, "id": row.run_id},
+            )
+    changed = connection.execute(
+        text(
+            "SELECT run_id, batch_job, status, folded_status FROM runs"
+            " WHERE (folded_status IS NULL OR folded_status <> status) AND status <> 'running'"
+        )
+    ).fetchall()
+    for row in changed:
+        for status, runs in ((row.folded_status, -1), (row.status, 1)):
+            if status is not None:
+                connection.execute(
+                    text(
+                        "INSERT INTO job_totals (batch_job, status, runs) VALUES (:job, :status, :runs)"
+                        " ON CONFLICT (batch_job, status) DO UPDATE SET runs = job_totals.runs + excluded.runs"
+                    ),
+                    {"job": row.batch_job, "status": status, "runs": runs},
+                )
+        connection.execute(
+            text("UPDATE runs SET folded_status = :status WHERE run_id = :id"),
+            {"status": row.status, "id": row.run_id},
+        )
+    return len(changed)
+
+
+def declare_lost(connection: Connection, lost_after_ns: int, now_ns: int) -> int:
+    """Starts that ended are forgotten; those past their deadline, or whose run is over, become lost calls; how many."""
+    connection.execute(
+        text("DELETE FROM starts WHERE EXISTS (SELECT 1 FROM calls WHERE calls.call_id = starts.call_id)")
+    )
+    open_starts = connection.execute(
+        text(
+            "SELECT s.*, r.ended_at_ns AS run_ended_at_ns FROM starts s"
+            " LEFT JOIN runs r ON r.run_id = s.run_id AND r.status <> 'running'"
+        )
+    ).fetchall()
+    lost = 0
+    for start in open_starts:
+        deadline_ns = start.deadline_at_ns
+        if deadline_ns is None:
+            deadline_ns = start.started_at_ns + lost_after_ns
+        if start.run_ended_at_ns is not None:
+            deadline_ns = min(deadline_ns, max(start.run_ended_at_ns, start.started_at_ns))
+        if deadline_ns > now_ns:
+            continue
+        connection.execute(text("DELETE FROM starts WHERE call_id = :id"), {"id": start.call_id})
+        lost += connection.execute(
+            text(
+                "INSERT INTO calls (call_id, ended_at_ns, started_at_ns, batch_job, run_id, operation, provider, model,"
+                " status) VALUES (:call_id, :ended_at_ns, :started_at_ns, :batch_job, :run_id, :operation, :provider,"
+                " :model, 'lost') ON CONFLICT (call_id) DO NOTHING"
+            ),
+            {
+                **_named(start, ("call_id", "started_at_ns", "batch_job", "run_id", "operation", "provider", "model")),
+                "ended_at_ns": deadline_ns,
+            },
+        ).rowcount
+    return lost
+
+
+def _named(row: Any, names: Sequence[str]) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in names}
+
+
+def fold_corrections(connection: Connection, slos: Sequence[tuple[int, SLO]], prices: PriceList, now_ns: int) -> int:
+    """Take back lost calls whose end arrived after all, and count what truly happened; how many."""
+    assignments = ", ".join(f"{name} = c.{name}" for name in schema.CALL_COLUMNS if name != "call_id")
+    exchange = text(f"UPDATE calls SET {assignments} FROM corrections c WHERE calls.call_id = :id AND c.call_id = :id")
+    waiting = connection.execute(text("SELECT call_id FROM corrections")).scalars().all()
+    for call_id in waiting:
+        find = text(f"SELECT {', '.join(FOLDED)}, folded_at_ns FROM calls WHERE call_id = :id")
+        lost = connection.execute(find, {"id": call_id}).first()
+        if lost is not None and lost.status == "lost":
+            counted = lost.folded_at_ns is not None
+            if counted:
+                taken = Tallies(slos, sign=-1)
+                taken.count([lost[:-1]])
+                store(connection, taken)
+            connection.execute(exchange, {"id": call_id})
+            if counted:
+                connection.execute(text("UPDATE calls SET folded_at_ns = NULL WHERE call_id = :id"), {"id": call_id})
+                true = Tallies(slos, prices)
+                marks = true.count([connection.execute(find, {"id": call_id}).one()[:-1]])
+                store(connection, true)
+                Rows(connection).mark(marks, now_ns)
+        connection.execute(text("DELETE FROM corrections WHERE call_id = :id"), {"id": call_id})
+    return len(waiting)
