@@ -1,140 +1,160 @@
 """What happened in each minute of one hour of one series, packed: the detail that windows cut their left edges from.
 
-    sums of each minute         columns `calls`, `errors`, … of the minutes that had calls
-    bins of each minute         for durations, times to first token and speeds: (minute, bin) and how often
+    records     columns: the minute, what adds to each sum, and the bin of each thing measured (0: not measured)
+    counts      for each thing measured: (minute, bin), and how often; only in busy hours
+
+A record is one call while an hour has few of them, and one minute once it has many; then the bins of its calls move to the
+counts.  So an hour of a series takes about 20 bytes a call, and no more than its minutes and bins allow however many there are.
 
 A packed column is one letter and little-endian integers, as narrow as its largest value allows; `0` and `1` stand for a column
-of that number alone.  An hour of a series with 23 calls takes about 400 bytes.  The SLOs' minutes are simpler: 60 counts of
-good calls and 60 of bad ones, 32 bits each, added as one integer.
-
-Pure; the same calls give the same bytes, whatever order they came in.
+of that number alone.  The SLOs' minutes are simpler: 60 counts of good calls and 60 of bad ones, 32 bits each, added as one
+integer.
 """
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from operator import add
+from operator import add, itemgetter
 from struct import Struct
+from sys import byteorder
 
 from reporter.sketch import pack, unpack
 
 KINDS = 3
 """Durations, times to first token, speeds: what is measured of a call, in this order."""
-BIN_BITS = 12
-"""A (minute, bin) is the number `minute << BIN_BITS | bin`."""
-_BIN = (1 << BIN_BITS) - 1
-_HEAD = Struct("<B3I")  # minutes; distinct (minute, bin) of each kind
+MOST_RECORDS = 120
+"""More than these in an hour are summed by minute."""
+_BIN_BITS = 12
+_BIN = (1 << _BIN_BITS) - 1  # a (minute, bin) is the number `minute << _BIN_BITS | bin`
+_HEAD = Struct("<4I")  # records; (minute, bin) of each kind
 _WIDTHS = {"B": 1, "H": 2, "I": 4, "q": 8}
+_LETTERS = {code: code.encode() for code in _WIDTHS}
+
+Columns = Sequence[Sequence[int]]
+"""Minutes 0–59 in order, then a column for each sum, then a column of bins for each kind."""
+Counts = Sequence[Mapping[int, int]]
+_NO_COUNTS: tuple[dict[int, int], ...] = ({}, {}, {})
 
 
-@dataclass(frozen=True, slots=True)
+def pack_minutes(columns: Columns, counts: Counts = _NO_COUNTS) -> bytes:
+    """Records, and counts by (minute, bin) of each kind, as bytes."""
+    if len(columns[0]) > MOST_RECORDS:
+        columns, counts = _by_minute(columns, counts)
+    parts = [_HEAD.pack(len(columns[0]), *map(len, counts))]
+    for column in columns:
+        _pack(column, parts)
+    for of_kind in counts:
+        if of_kind:
+            keys = sorted(of_kind)
+            _pack(keys, parts)
+            _pack([of_kind[key] for key in keys], parts)
+    return b"".join(parts)
+
+
+def add_minutes(packed: bytes, columns: Columns) -> bytes:
+    """More records added to packed minutes."""
+    had, counts = unpack_minutes(packed, len(columns))
+    if not had[0] or had[0][-1] <= columns[0][0]:
+        return pack_minutes([[*mine, *theirs] for mine, theirs in zip(had, columns, strict=True)], counts)
+    records = sorted([*zip(*had, strict=True), *zip(*columns, strict=True)], key=itemgetter(0))
+    return pack_minutes(list(zip(*records, strict=True)), counts)
+
+
+def take_minutes(packed: bytes, columns: Columns) -> bytes:
+    """Packed minutes without records that are in them: undoes `add_minutes`."""
+    had, counts = _by_minute(*unpack_minutes(packed, len(columns)))
+    gone, gone_counts = _by_minute(columns, _NO_COUNTS)
+    sums = dict(zip(had[0], zip(*had[1:], strict=True), strict=True))
+    for minute, *less in zip(*gone, strict=True):
+        if minute in sums:
+            sums[minute] = tuple(a - b for a, b in zip(sums[minute], less, strict=True))
+    left = [(minute, *numbers) for minute, numbers in sums.items() if any(numbers)]
+    columns = list(zip(*left, strict=True)) if left else [()] * len(columns)
+    return pack_minutes(columns, [Counter(a) - Counter(b) for a, b in zip(counts, gone_counts, strict=True)])
+
+
+def _by_minute(columns: Columns, counts: Counts) -> tuple[list[Sequence[int]], list[dict[int, int]]]:
+    """The records summed by minute, their bins moved to the counts."""
+    minutes, *sums = columns[:-KINDS]
+    by_minute: dict[int, Sequence[int]] = {}
+    for minute, more in zip(minutes, zip(*sums, strict=True), strict=True):
+        had = by_minute.get(minute)
+        by_minute[minute] = more if had is None else list(map(add, had, more))
+    moved = []
+    for of_kind, bins in zip(counts, columns[-KINDS:], strict=True):
+        more = Counter(minute << _BIN_BITS | index for minute, index in zip(minutes, bins, strict=True) if index)
+        moved.append(Counter(of_kind) + more)
+    none = [0] * len(by_minute)
+    return [list(by_minute), *zip(*by_minute.values(), strict=True), *[none] * KINDS], moved
+
+
+def unpack_minutes(packed: bytes, columns: int) -> tuple[list[Sequence[int]], list[dict[int, int]]]:
+    """The `columns` and the counts that `pack_minutes` packed."""
+    opened = Minutes(packed, columns)
+    size = len(opened.minutes)
+    records = [[0] * size if column is None else column for column in opened.columns]
+    return [opened.minutes, *records], [dict(zip(keys, counts, strict=True)) for keys, counts in opened.counts]
+
+
 class Minutes:
-    """One hour: sums by minute 0–59, and counts by (minute, bin) of each kind."""
-
-    sums: Mapping[int, Sequence[int]]
-    bins: Sequence[Mapping[int, int]]
-
-    def plus(self, other: Minutes, sign: int = 1) -> Minutes:
-        """The two together, or with −1 the first without the second; minutes and bins that hold nothing are left out."""
-        sums = dict(self.sums)
-        for minute, more in other.sums.items():
-            had = sums.get(minute)
-            signed = more if sign == 1 else [-number for number in more]
-            sums[minute] = signed if had is None else list(map(add, had, signed))
-        bins = []
-        for mine, theirs in zip(self.bins, other.bins, strict=True):
-            counts = dict(mine)
-            for key, count in theirs.items():
-                counts[key] = counts.get(key, 0) + sign * count
-            bins.append({key: count for key, count in counts.items() if count > 0} if sign < 0 else counts)
-        if sign < 0:
-            sums = {minute: numbers for minute, numbers in sums.items() if any(numbers)}
-        return Minutes(sums, bins)
-
-    def pack(self) -> bytes:
-        """As bytes."""
-        minutes = sorted(self.sums)
-        columns = zip(*(self.sums[minute] for minute in minutes), strict=True)
-        parts = [_HEAD.pack(len(minutes), *map(len, self.bins)), bytes(minutes), *map(_pack, columns)]
-        for counts in self.bins:
-            if counts:
-                keys = sorted(counts)
-                parts += (pack("I", keys), _pack([counts[key] for key in keys]))
-        return b"".join(parts)
-
-
-def of_calls(minutes: Sequence[int], sums: Sequence[Sequence[int]], keys: Sequence[Sequence[int]]) -> Minutes:
-    """The minutes of calls given by column: the minute of each, what each adds to every sum, (minute, bin) of each kind."""
-    if len(set(minutes)) == len(minutes):
-        by_minute: dict[int, Sequence[int]] = dict(zip(minutes, zip(*sums, strict=True), strict=True))
-    else:
-        by_minute = {}
-        for minute, more in zip(minutes, zip(*sums, strict=True), strict=True):
-            had = by_minute.get(minute)
-            by_minute[minute] = more if had is None else list(map(add, had, more))
-    return Minutes(by_minute, [Counter(of_kind) if of_kind else {} for of_kind in keys])
-
-
-def unpack_minutes(packed: bytes, sums: int) -> Minutes:
-    """What `Minutes.pack` packed; `sums` is how many numbers a minute has."""
-    cut = Cut(packed, sums)
-    columns = [column if column is not None else [0] * len(cut.minutes) for column in cut.columns]
-    return Minutes(
-        dict(zip(cut.minutes, zip(*columns, strict=True), strict=True)),
-        [dict(zip(keys, counts or [1] * len(keys), strict=True)) for keys, counts in cut.bins],
-    )
-
-
-class Cut:
     """Packed minutes, opened for summing parts of the hour."""
 
-    __slots__ = ("bins", "columns", "minutes")
+    __slots__ = ("columns", "counts", "minutes")
 
-    def __init__(self, packed: bytes, sums: int) -> None:
+    def __init__(self, packed: bytes, columns: int) -> None:
         size, *entries = _HEAD.unpack_from(packed)
-        at = _HEAD.size + size
-        self.minutes = packed[_HEAD.size : at]
-        self.columns: list[Sequence[int] | None] = []  # None: all 0
-        for _ in range(sums if size else 0):
+        at = _HEAD.size
+        minutes, at = _unpack(packed, at, size)
+        self.minutes: Sequence[int] = minutes or [0] * size
+        self.columns: list[Sequence[int] | None] = []  # all but the minutes; None: all 0
+        for _ in range(columns - 1):
             column, at = _unpack(packed, at, size)
             self.columns.append(column)
-        self.bins: list[tuple[Sequence[int], Sequence[int] | None]] = []  # keys, and counts unless all are 1
+        self.counts: list[tuple[Sequence[int], Sequence[int]]] = []
         for entry in entries:
-            counts: Sequence[int] | None = None
-            keys: Sequence[int] = ()
+            keys: Sequence[int] | None = ()
+            counts: Sequence[int] | None = ()
             if entry:
-                keys = unpack("I", packed[at : at + 4 * entry])
-                at += 4 * entry
-                ones = packed[at] == 49  # b"1"
+                keys, at = _unpack(packed, at, entry)
                 counts, at = _unpack(packed, at, entry)
-                counts = None if ones else counts
-            self.bins.append((keys, counts))
+            self.counts.append((keys or (), counts or ()))
 
     def sums(self, first: int, end: int) -> list[int] | None:
         """The sums of minutes [first, end); None when nothing happened."""
         low, high = bisect_left(self.minutes, first), bisect_left(self.minutes, end)
         if low == high:
             return None
-        return [0 if column is None else sum(column[low:high]) for column in self.columns]
+        return [0 if column is None else sum(column[low:high]) for column in self.columns[:-KINDS]]
 
-    def values(self, kind: int, first: int, end: int) -> list[int]:
+    def bins(self, kind: int, first: int, end: int) -> list[int]:
         """The bins of minutes [first, end), each as often as it was hit."""
-        keys, counts = self.bins[kind]
-        low, high = bisect_left(keys, first << BIN_BITS), bisect_left(keys, end << BIN_BITS)
-        if counts is None:
-            return [key & _BIN for key in keys[low:high]]
-        return [key & _BIN for key, count in zip(keys[low:high], counts[low:high], strict=True) for _ in range(count)]
+        column = self.columns[kind - KINDS]
+        found: list[int] = []
+        if column is not None:
+            low, high = bisect_left(self.minutes, first), bisect_left(self.minutes, end)
+            found += filter(None, column[low:high])
+        keys, counts = self.counts[kind]
+        if keys:
+            low, high = bisect_left(keys, first << _BIN_BITS), bisect_left(keys, end << _BIN_BITS)
+            for key, count in zip(keys[low:high], counts[low:high], strict=True):
+                found += [key & _BIN] * count
+        return found
 
 
-def _pack(values: Sequence[int]) -> bytes:
-    most, least = max(values), min(values)
-    if most == least and (most == 0 or most == 1):
-        return b"1" if most else b"0"
-    code = "q" if least < 0 or most >= 2**32 else "B" if most < 2**8 else "H" if most < 2**16 else "I"
-    return code.encode() + pack(code, values)
+def _pack(values: Sequence[int], parts: list[bytes]) -> None:
+    if not any(values):
+        parts.append(b"0")
+        return
+    most = max(values)
+    if most == 1 and min(values) == 1:
+        parts.append(b"1")
+        return
+    code = "B" if most < 2**8 else "H" if most < 2**16 else "I" if most < 2**32 else "q"
+    parts.append(_LETTERS[code])
+    parts.append(array(code, values).tobytes() if byteorder == "little" else pack(code, values))
 
 
 def _unpack(packed: bytes, at: int, size: int) -> tuple[Sequence[int] | None, int]:

@@ -1,7 +1,8 @@
 """Latency sketches: mergeable counts in exponential bins, from which percentiles come within 1 %.
 
-A value v ≥ 1 falls into bin ⌈log_γ v⌉ with γ = 1.02, and every bin answers with 2γⁱ/(γ+1), which is off by at most
-(γ−1)/(γ+1) = 0.99 % of any value in it.  Merging adds counts, so a sketch of a month is the sum of its days.
+A value v ≥ 1 falls into bin 1 + ⌈log_γ v⌉ with γ = 1.02, and bin i answers with 2γⁱ⁻¹/(γ+1), which is off by at most
+(γ−1)/(γ+1) = 0.99 % of any value in it.  Bin 0 is kept for "no value".  Merging adds counts, so a sketch of a month is the
+sum of its days.
 
 The rank rule is nearest rank: the q-th percentile of n values is the ⌈q·n/100⌉-th smallest.
 
@@ -24,21 +25,20 @@ from math import ceil, log
 
 GAMMA = 1.02
 PER_LOG = 1 / log(GAMMA)
-"""A value v > 1 lies in bin `ceil(log(v) * PER_LOG)`; written out where a call of `bin_of` costs too much."""
-MOST_BIN = ceil(log(2**63) * PER_LOG)
+"""A value v > 1 lies in bin `1 + ceil(log(v) * PER_LOG)`; written out where a call of `bin_of` costs too much."""
 _LISTED = 64  # values; reading a list costs 50 ns a value, reading counts 1 µs, whatever they count
 _LANE_BITS = 32  # a bin may count 4.2e9 values in one window
 _LIST, _DENSE = 76, 68  # b"L", b"D"
 
 
 def bin_of(value: int) -> int:
-    """The bin of a value ≥ 0; 0 and 1 share the first."""
-    return ceil(log(value) * PER_LOG) if value > 1 else 0
+    """The bin of a value ≥ 0, at least 1; 0 and 1 share the first."""
+    return 1 + ceil(log(value) * PER_LOG) if value > 1 else 1
 
 
 def estimate(index: int) -> float:
     """The value that stands for all values of a bin."""
-    return float(2 * GAMMA**index / (GAMMA + 1))
+    return float(2 * GAMMA ** (index - 1) / (GAMMA + 1))
 
 
 def pack(code: str, values: Iterable[int]) -> bytes:

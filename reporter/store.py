@@ -129,6 +129,7 @@ def _create(path: Path) -> None:
 
 def _set_pragmas(connection: sqlite3.Connection, record: object) -> None:
     connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA cache_size = -32768")  # a chunk of the fold; the default spills it to disk half-way
 
 
 def _check_version(store: Store) -> None:

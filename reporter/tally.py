@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil, log
+from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
 from reporter.bounds import DURATION_BOUNDS_NS, SPEED_BOUNDS_PER_1000S
-from reporter.minutes import BIN_BITS, Minutes, of_calls
+from reporter.minutes import KINDS
 from reporter.pricing import DAY_NS, SOURCE, PriceList, Rate
 from reporter.sketch import PER_LOG
 
@@ -46,9 +47,12 @@ FOLDED = (
 )  # fmt: skip
 """The columns of `calls` that `Tallies.count` takes, in order."""
 
-# A call, sorted: minute of the hour, what it adds to SUMS, duration_ns, ttft_ns, speed.
-_Record = tuple[int, int, int, int, int, int, int, int, int, int, int, int | None, int | None, int | None]
-_MEASURED = slice(1 + len(SUMS), None)
+# A call, sorted: minute of the hour, what it adds to SUMS, bins of duration, TTFT and speed (0: none), and those themselves.
+_Record = tuple[
+    int, int, int, int, int, int, int, int, int, int, int, int, int, int, int | None, int | None, int | None
+]
+_COLUMNS = 1 + len(SUMS) + KINDS  # of a record that tallies keep; the rest is for totals
+_minute = itemgetter(0)
 _BOUNDS = (DURATION_BOUNDS_NS, DURATION_BOUNDS_NS, SPEED_BOUNDS_PER_1000S)
 
 
@@ -78,13 +82,21 @@ class CountedSLO(Protocol):
 
 @dataclass(slots=True)
 class Tally:
-    """One series in one hour: its sums, the bins of what was measured, and both by minute."""
+    """One series in one hour."""
 
     series: Series
     hour: int  # its first minute, counted from 1970
-    sums: list[int]
-    bins: tuple[list[int], list[int], list[int]]
-    minutes: Minutes
+    columns: list[tuple[int, ...]]  # its calls as `reporter.minutes` has them: minutes, sums, bins
+
+    @property
+    def sums(self) -> list[int]:
+        """What its calls add to SUMS."""
+        return [*map(sum, self.columns[1:-KINDS])]
+
+    @property
+    def bins(self) -> tuple[list[int], ...]:
+        """The bins of what was measured, in the order of SKETCHES."""
+        return tuple(list(filter(None, bins)) for bins in self.columns[-KINDS:])
 
 
 @dataclass(slots=True)
@@ -212,7 +224,11 @@ class Tallies:
             success = status == "success"
             record = (
                 minute, 1, 0 if success else 1, 1 if status == "lost" else 0, unpriced, input_tokens or 0, read or 0,
-                write or 0, output or 0, reasoning or 0, cost or 0, duration_ns, ttft_ns, speed,
+                write or 0, output or 0, reasoning or 0, cost or 0,
+                0 if duration_ns is None else 1 + ceil(log(duration_ns) * PER_LOG) if duration_ns > 1 else 1,
+                0 if ttft_ns is None else 1 + ceil(log(ttft_ns) * PER_LOG) if ttft_ns > 1 else 1,
+                0 if speed is None else 1 + ceil(log(speed) * PER_LOG) if speed > 1 else 1,
+                duration_ns, ttft_ns, speed,
             )  # fmt: skip
             calls.hours[hour].append(record)
             if success:
@@ -250,13 +266,8 @@ class Tallies:
             for hour, records in calls.hours.items():
                 merged.setdefault((calls.series, hour), []).extend(records)
         for (series, hour), records in merged.items():
-            columns = list(zip(*records, strict=True))
-            keys = [_keys(columns[0], values) for values in columns[_MEASURED]]
-            sums = columns[1 : 1 + len(SUMS)]
-            durations, ttfts, speeds = ([key & ((1 << BIN_BITS) - 1) for key in of_kind] for of_kind in keys)
-            yield Tally(
-                series, hour * 60, [*map(sum, sums)], (durations, ttfts, speeds), of_calls(columns[0], sums, keys)
-            )
+            records.sort(key=_minute)
+            yield Tally(series, hour * 60, list(zip(*records, strict=True))[:_COLUMNS])
 
     def totals(self) -> Iterator[Total]:
         """Each series and status touched."""
@@ -268,19 +279,10 @@ class Tallies:
                 merged.setdefault((calls.series, status), []).extend(records)
         for (series, status), records in merged.items():
             columns = list(zip(*records, strict=True))
-            measured = [sorted(value for value in values if value is not None) for values in columns[_MEASURED]]
+            measured = [sorted(value for value in values if value is not None) for values in columns[_COLUMNS:]]
             sums = [sum(columns[1]), *map(sum, columns[4 : 1 + len(SUMS)]), *map(sum, measured)]
             durations, ttfts, speeds = map(_histogram, measured, _BOUNDS)
             yield Total(series, status, sums, (durations, ttfts, speeds))
-
-
-def _keys(minutes: Sequence[int], values: Sequence[int | None]) -> list[int]:
-    """(minute, bin) of each value there is."""
-    return [
-        minute << BIN_BITS | (ceil(log(value) * PER_LOG) if value > 1 else 0)
-        for minute, value in zip(minutes, values, strict=True)
-        if value is not None
-    ]
 
 
 def _histogram(ascending: Sequence[int], bounds: Sequence[int]) -> list[int]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from operator import add
 from typing import Any
 
 from sqlalchemy import Connection
 
 from reporter import schema, state
-from reporter.minutes import Minutes, pack_verdicts, unpack_minutes
+from reporter.minutes import add_minutes, pack_minutes, pack_verdicts, take_minutes
 from reporter.sketch import added, taken
 from reporter.tally import SKETCHES, SUMS, TOTAL_COUNTS, TOTAL_SUMS, Mark, Series, Tallies, Tally, Total, Verdicts
 
@@ -116,14 +117,14 @@ def _series_ids(rows: Rows, wanted: Sequence[Series]) -> dict[Series, int]:
 def _add_tallies(rows: Rows, hours: Sequence[Tally], ids: Mapping[Series, int], sign: int) -> None:
     merged: dict[Key, tuple[list[int], tuple[list[int], ...]]] = {}
     for tally in hours:
-        merged[_HOUR, tally.hour, ids[tally.series]] = tally.sums, tally.bins
+        sums, bins = merged[_HOUR, tally.hour, ids[tally.series]] = tally.sums, tally.bins
         day = (_DAY, tally.hour // _DAY * _DAY, ids[tally.series])
         if day not in merged:
-            merged[day] = list(tally.sums), tuple(list(bins) for bins in tally.bins)
+            merged[day] = list(sums), tuple(list(of_kind) for of_kind in bins)
             continue
-        sums, bins = merged[day]
-        sums[:] = [a + b for a, b in zip(sums, tally.sums, strict=True)]
-        for mine, theirs in zip(bins, tally.bins, strict=True):
+        day_sums, day_bins = merged[day]
+        day_sums[:] = map(add, day_sums, sums)
+        for mine, theirs in zip(day_bins, bins, strict=True):
             mine += theirs
     key = ("resolution", "bucket", "series_id")
     stored = rows.find("tallies", key, SKETCHES, list(merged))
@@ -146,15 +147,15 @@ def _add_tallies(rows: Rows, hours: Sequence[Tally], ids: Mapping[Series, int], 
 
 
 def _add_minutes(rows: Rows, hours: Sequence[Tally], ids: Mapping[Series, int], sign: int) -> None:
-    new: dict[Key, Minutes] = {(tally.hour, ids[tally.series]): tally.minutes for tally in hours}
+    new: dict[Key, Tally] = {(tally.hour, ids[tally.series]): tally for tally in hours}
     stored = rows.find("tally_minutes", ("bucket", "series_id"), ("minutes",), list(new))
     packed = []
-    for key, minutes in new.items():
+    for key, tally in new.items():
         if key in stored:
-            minutes = unpack_minutes(stored[key][0], len(SUMS)).plus(minutes, sign)
-        elif sign < 0:
-            continue  # those minutes were pruned
-        packed.append((*key, minutes.pack()))
+            merge = add_minutes if sign > 0 else take_minutes
+            packed.append((*key, merge(stored[key][0], tally.columns)))
+        elif sign > 0:  # else those minutes were pruned
+            packed.append((*key, pack_minutes(tally.columns)))
     rows.put("tally_minutes", ("bucket", "series_id"), (), ("minutes",), packed)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from reporter.minutes import Cut
+from reporter.minutes import KINDS, Minutes
 from reporter.report.labels import Group, Groups
 from reporter.report.model import CallStats, CallWindow, Quantiles
 from reporter.report.windows import by_hour, spans
@@ -18,6 +18,7 @@ from reporter.slo.durations import format_duration
 from reporter.tally import SKETCHES, SUMS
 
 PERCENTILES = (50, 95, 99)
+_COLUMNS = 1 + len(SUMS) + KINDS
 
 
 class _Window:
@@ -57,7 +58,7 @@ def read_calls(connection: Connection, groups: Groups, end: int, lengths: Sequen
             f"SELECT bucket, series_id, minutes FROM tally_minutes WHERE bucket IN ({', '.join(map(str, cuts))})"
         )
         for hour, series_id, minutes in cursor:
-            _add_minutes(Cut(minutes, len(SUMS)), cuts[hour], parts[groups.by_series[series_id]])
+            _add_minutes(Minutes(minutes, _COLUMNS), cuts[hour], parts[groups.by_series[series_id]])
     stats = []
     for (labels, llm), by_window in sorted(parts.items()):
         running = _Window()
@@ -86,14 +87,14 @@ def _add_tallies(rows: Any, groups: Groups, index: int, parts: _Parts) -> None:
             window.speeds.add(speeds)
 
 
-def _add_minutes(minutes: Cut, cuts: Sequence[tuple[int, int, int]], windows: dict[int, _Window]) -> None:
+def _add_minutes(minutes: Minutes, cuts: Sequence[tuple[int, int, int]], windows: dict[int, _Window]) -> None:
     for first, end, index in cuts:
         sums = minutes.sums(first, end)
         if sums is not None:
             window = windows[index]
             window.sums = list(map(add, window.sums, sums))
             for kind, merge in enumerate((window.durations, window.ttfts, window.speeds)):
-                merge.add_bins(minutes.values(kind, first, end))
+                merge.add_bins(minutes.bins(kind, first, end))
 
 
 def _call_window(window: _Window) -> CallWindow:
