@@ -30,7 +30,7 @@ from tests.servers import Postgres
 TICKS, TICK = 15, 200
 BARS = {"sqlite": 10, "postgresql": 20}
 SLOS = parse_config(
-    "slos: [{name: gold, sli: p50 < 500ms}, {name: silver, sli: p95 < 2.5s}, {name: bronze, sli: availability, objective: 99}]",
+    "slos: [{name: a, sli: p50 < 500ms}, {name: b, sli: p95 < 2.5s}, {name: c, sli: availability, objective: 99}]",
     environ={"HOME": "/"},
 ).slos
 

@@ -20,8 +20,8 @@ _MODELS = (
 SERIES = tuple((f"job-{job}", operation, *model) for job in range(5) for operation in ("chat", "extract", "rank")
                for model in _MODELS)  # fmt: skip
 COLUMNS = (
-    "call_id", "ended_at_ns", "started_at_ns", "duration_ns", "ttft_ns", "batch_job", "operation", "provider", "model", "status",
-    "error_type", "http_status", "stream", "input_tokens", "cache_read_tokens", "output_tokens", "usage_status",
+    "call_id", "ended_at_ns", "started_at_ns", "duration_ns", "ttft_ns", "batch_job", "operation", "provider", "model",
+    "status", "error_type", "http_status", "stream", "input_tokens", "cache_read_tokens", "output_tokens", "usage_status",
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@
     counts      for each thing measured: (minute, bin), and how often; only in busy hours
 
 A record is one call while an hour has few of them, and one minute once it has many; then the bins of its calls move to the
-counts.  So an hour of a series takes about 20 bytes a call, and no more than its minutes and bins allow however many there are.
+counts.  So an hour of a series takes about 20 bytes a call, and no more than its minutes and bins allow.
 
 A packed column is one letter and little-endian integers, as narrow as its largest value allows; `0` and `1` stand for a column
 of that number alone.  The SLOs' minutes are simpler: 60 counts of good calls and 60 of bad ones, 32 bits each, added as one
@@ -83,10 +83,11 @@ def _by_minute(columns: Columns, counts: Counts) -> tuple[list[Sequence[int]], l
     for minute, more in zip(minutes, zip(*sums, strict=True), strict=True):
         had = by_minute.get(minute)
         by_minute[minute] = more if had is None else list(map(add, had, more))
-    moved = []
+    moved: list[dict[int, int]] = []
     for of_kind, bins in zip(counts, columns[-KINDS:], strict=True):
-        more = Counter(minute << _BIN_BITS | index for minute, index in zip(minutes, bins, strict=True) if index)
-        moved.append(Counter(of_kind) + more)
+        keys = Counter(minute << _BIN_BITS | index for minute, index in zip(minutes, bins, strict=True) if index)
+        keys.update(of_kind)
+        moved.append(keys)
     none = [0] * len(by_minute)
     return [list(by_minute), *zip(*by_minute.values(), strict=True), *[none] * KINDS], moved
 

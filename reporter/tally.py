@@ -65,12 +65,8 @@ class Series(NamedTuple):
     model: str
 
 
-class Mark(NamedTuple):
-    """What the fold writes onto a counted call."""
-
-    cost_nanousd: int | None
-    cost_source: str | None
-    seq: int
+Mark = tuple[int | None, str | None, int]
+"""What the fold writes onto a counted call: cost_nanousd, cost_source; and its seq."""
 
 
 class CountedSLO(Protocol):
@@ -163,13 +159,17 @@ class Verdicts:
 class _Calls:
     """The calls of one series in this chunk."""
 
-    __slots__ = ("day", "hours", "judges", "rate", "series", "statuses", "success")
+    __slots__ = (
+        "add", "add_success", "day", "hour", "hours", "judges", "rate", "series", "statuses", "success",
+    )  # fmt: skip
 
     def __init__(self, series: Series, judges: list[Judge]) -> None:
         self.series, self.judges = series, judges
         self.hours: dict[int, list[_Record]] = defaultdict(list)
         self.statuses: dict[str, list[_Record]] = defaultdict(list)
         self.success: list[_Record] = []
+        self.hour, self.add = -1, self.success.append  # the hour of the last call, and where its calls go
+        self.add_success = self.success.append
         self.day = -1
         self.rate: Rate | None = None
 
@@ -186,7 +186,7 @@ class Tallies:
     def count(self, rows: Iterable[Sequence[Any]]) -> list[Mark]:
         """Count calls given as columns FOLDED; those without a cost are priced, if this has prices.  A mark for each."""
         marks: list[Mark] = []
-        mark, new_mark = marks.append, Mark._make
+        mark = marks.append
         known, prices, judged = self._calls, self._prices, Judged()
         for (
             seq, ended_at_ns, duration_ns, ttft_ns, batch_job, operation, provider, model, status, error_type,
@@ -211,7 +211,7 @@ class Tallies:
                     unpriced = cost is None
             elif source is None:
                 source = "reported"
-            mark(new_mark((cost, source, seq)))
+            mark((cost, source, seq))
             speed = None
             if output and duration_ns:
                 if ttft_ns is not None and ttft_ns < duration_ns and output > 1:
@@ -230,9 +230,11 @@ class Tallies:
                 0 if speed is None else 1 + ceil(log(speed) * PER_LOG) if speed > 1 else 1,
                 duration_ns, ttft_ns, speed,
             )  # fmt: skip
-            calls.hours[hour].append(record)
+            if hour != calls.hour:
+                calls.hour, calls.add = hour, calls.hours[hour].append
+            calls.add(record)
             if success:
-                calls.success.append(record)
+                calls.add_success(record)
             else:
                 calls.statuses[
                     status if status != "error" else f"error_{http_status or error_type or 'unknown'}"
@@ -279,7 +281,7 @@ class Tallies:
                 merged.setdefault((calls.series, status), []).extend(records)
         for (series, status), records in merged.items():
             columns = list(zip(*records, strict=True))
-            measured = [sorted(value for value in values if value is not None) for values in columns[_COLUMNS:]]
+            measured = [sorted([value for value in values if value is not None]) for values in columns[_COLUMNS:]]
             sums = [sum(columns[1]), *map(sum, columns[4 : 1 + len(SUMS)]), *map(sum, measured)]
             durations, ttfts, speeds = map(_histogram, measured, _BOUNDS)
             yield Total(series, status, sums, (durations, ttfts, speeds))
