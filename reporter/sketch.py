@@ -67,11 +67,7 @@ def added(stored: bytes | None, bins: Sequence[int]) -> bytes | None:
         if len(stored) // 2 + len(bins) <= _LISTED:
             return stored + pack("H", bins)
         return _dense(*_lanes([*unpack("H", stored[1:]), *bins]))
-    low, counts = _read_dense(stored)
-    first, more = _lanes(bins)
-    if first < low:
-        return _dense(first, (counts << ((low - first) * _LANE_BITS)) + more)
-    return _dense(low, counts + (more << ((first - low) * _LANE_BITS)))
+    return _dense(*_sum(*_read_dense(stored), *_lanes(bins)))
 
 
 def taken(stored: bytes | None, bins: Sequence[int]) -> bytes | None:
@@ -92,11 +88,19 @@ def decode(stored: bytes) -> Counter[int]:
 
 def _lanes(bins: Iterable[int]) -> tuple[int, int]:
     """The first bin, and the counts from there on as one integer of 32 bits a bin."""
-    low = min(bins)
-    lanes = [0] * (max(bins) - low + 1)
-    for index in bins:
-        lanes[index - low] += 1
+    counted = Counter(bins)
+    low = min(counted)
+    lanes = [0] * (max(counted) - low + 1)
+    for index, count in counted.items():
+        lanes[index - low] = count
     return low, int.from_bytes(pack("I", lanes), "little")
+
+
+def _sum(low: int, counts: int, other_low: int, other_counts: int) -> tuple[int, int]:
+    """Two runs of counts, each from a first bin on, added."""
+    if other_low < low:
+        return other_low, (counts << ((low - other_low) * _LANE_BITS)) + other_counts
+    return low, counts + (other_counts << ((other_low - low) * _LANE_BITS))
 
 
 def _dense(low: int, counts: int) -> bytes:
@@ -110,18 +114,18 @@ def _read_dense(stored: bytes) -> tuple[int, int]:
 class Merge:
     """A running sum of stored sketches."""
 
-    __slots__ = ("_bins", "_dense")
+    __slots__ = ("_bins", "_counts", "_low")
 
     def __init__(self) -> None:
-        self._dense = 0
-        self._bins: list[bytes] = []
+        self._low = self._counts = 0  # counts from a first bin on, as one integer
+        self._bins: list[bytes] = []  # single values, not counted yet
 
     def add(self, stored: bytes) -> None:
         """Add one stored sketch."""
         if stored[0] == _LIST:
             self._bins.append(stored[1:])
         else:
-            self._dense += int.from_bytes(stored[3:], "little") << (int.from_bytes(stored[1:3], "little") * _LANE_BITS)
+            self._add(*_read_dense(stored))
 
     def add_bins(self, bins: Sequence[int]) -> None:
         """Add one value in each of `bins`."""
@@ -131,22 +135,19 @@ class Merge:
     def merge(self, other: Merge) -> None:
         """Add another running sum."""
         self._bins += other._bins
-        self._dense += other._dense
+        if other._counts:
+            self._add(other._low, other._counts)
+
+    def _add(self, low: int, counts: int) -> None:
+        self._low, self._counts = _sum(self._low, self._counts, low, counts) if self._counts else (low, counts)
 
     def percentiles(self, ranks: Sequence[int]) -> list[float] | None:
         """The estimated values at the percentiles `ranks` (whole numbers in 1–100); None of an empty sum."""
         if self._bins:
-            counted = Counter(unpack("H", b"".join(self._bins)))
-            lanes = [0] * (max(counted) + 1)
-            for index, count in counted.items():
-                lanes[index] = count
-            self._dense += int.from_bytes(pack("I", lanes), "little")
+            self._add(*_lanes(unpack("H", b"".join(self._bins))))
             self._bins = []
-        if not self._dense:
+        if not self._counts:
             return None
-        skipped = ((self._dense & -self._dense).bit_length() - 1) // _LANE_BITS
-        dense = self._dense >> (skipped * _LANE_BITS)
-        size = -(-dense.bit_length() // _LANE_BITS)
-        cumulative = list(accumulate(unpack("I", dense.to_bytes(size * 4, "little"))))
-        total = cumulative[-1]
-        return [estimate(skipped + bisect_left(cumulative, -(-rank * total // 100))) for rank in ranks]
+        size = -(-self._counts.bit_length() // _LANE_BITS) * 4
+        cumulative = list(accumulate(unpack("I", self._counts.to_bytes(size, "little"))))
+        return [estimate(self._low + bisect_left(cumulative, -(-rank * cumulative[-1] // 100))) for rank in ranks]

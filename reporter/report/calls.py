@@ -62,11 +62,13 @@ def read_calls(connection: Connection, groups: Groups, end: int, lengths: Sequen
     stats = []
     for (labels, llm), by_window in sorted(parts.items()):
         running = _Window()
-        windows = {}
+        windows: dict[str, CallWindow] = {}
+        shown: CallWindow | None = None
         for index, length in enumerate(lengths):
-            if index in by_window:
+            if index in by_window or shown is None:
                 running.merge(by_window[index])
-            windows[format_duration(length)] = _call_window(running)
+                shown = _call_window(running)
+            windows[format_duration(length)] = shown
         if windows:
             stats.append(CallStats(labels=labels, llm=llm, windows=windows))
     return tuple(stats)
