@@ -6,6 +6,7 @@ It shares nothing with the program but the price catalogue, whose library it ask
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 from functools import cache
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from genai_prices import Usage, calc_price
 
@@ -23,6 +24,7 @@ BOUNDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 8, 10, 20, 30, 60, 120, 300, 600)
 SPEED_BOUNDS = (5, 10, 25, 30, 50, 100, 150, 200, 300, 500, 1000)
 LABELS = ("batch_job", "operation", "provider", "model")
 Call = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +89,19 @@ def check(told: dict[str, Any], calls: Sequence[Call], runs: Sequence[dict[str, 
     check_jobs(told["jobs"], runs, as_of_ns)
 
 
+class Windows(Generic[T]):
+    """Rows in the order of their end; `last(seconds)` are those in [T − seconds, T)."""
+
+    def __init__(self, rows: Iterable[T], as_of_ns: int, ended_at_ns: Callable[[T], int]) -> None:
+        self._rows = sorted(rows, key=ended_at_ns)
+        self._ends = [ended_at_ns(row) for row in self._rows]
+        self._as_of_ns = as_of_ns
+
+    def last(self, seconds: int) -> list[T]:
+        first = bisect_left(self._ends, self._as_of_ns - seconds * NS)
+        return self._rows[first : bisect_left(self._ends, self._as_of_ns)]
+
+
 # ── SLOs ──
 
 
@@ -96,10 +111,11 @@ def check_slos(told: list[dict[str, Any]], calls: Sequence[Call], as_of_ns: int)
     for slo, judge in zip(told, JUDGES, strict=True):
         budget = 1 - Fraction(judge.objective) / 100
         verdicts = [(call["ended_at_ns"], judge.verdict(call)) for call in calls]
+        within = Windows(verdicts, as_of_ns, lambda judged: judged[0])
         burns: dict[str, Fraction | None] = {}
         bad_in: dict[str, int] = {}
         for label, seconds in SECONDS.items():
-            inside = [good for at_ns, good in verdicts if as_of_ns - seconds * NS <= at_ns < as_of_ns]
+            inside = [good for _, good in within.last(seconds)]
             good, bad = inside.count(True), inside.count(False)
             burn = Fraction(bad, good + bad) / budget if good + bad else None
             burns[label], bad_in[label] = burn, bad
@@ -153,8 +169,10 @@ def check_calls(told: list[dict[str, Any]], calls: Sequence[Call], as_of_ns: int
     shown = {tuple(row[label] for label in LABELS): row["windows"] for row in told}
     assert len(shown) == len(told)
     for key, mine in groups.items():
+        measured = [(call, cost_nanousd(call), speed(call)) for call in mine]
+        within = Windows(measured, as_of_ns, lambda row: row[0]["ended_at_ns"])
         for label, seconds in SECONDS.items():
-            inside = [call for call in mine if as_of_ns - seconds * NS <= call["ended_at_ns"] < as_of_ns]
+            inside = within.last(seconds)
             if key not in shown:
                 assert not inside, (key, label)
                 continue
@@ -162,8 +180,8 @@ def check_calls(told: list[dict[str, Any]], calls: Sequence[Call], as_of_ns: int
     assert shown.keys() <= groups.keys()
 
 
-def _check_window(window: dict[str, Any], calls: Sequence[Call]) -> None:
-    costs = [cost_nanousd(call) for call in calls]
+def _check_window(window: dict[str, Any], rows: Sequence[tuple[Call, int | None, Fraction | None]]) -> None:
+    calls, costs = [call for call, _, _ in rows], [cost for _, cost, _ in rows]
     assert window["calls"] == len(calls)
     assert window["errors"] == sum(call["status"] != "success" for call in calls)
     assert window["input_tokens"] == sum(call["input_tokens"] or 0 for call in calls)
@@ -174,10 +192,10 @@ def _check_window(window: dict[str, Any], calls: Sequence[Call]) -> None:
     )
     close_percentiles(window["duration_seconds"], [call["duration_ns"] for call in calls], NS)
     close_percentiles(window["ttft_seconds"], [call["ttft_ns"] for call in calls], NS)
-    close_percentiles(window["tokens_per_second"], [speed(call) for call in calls], 1)
+    close_percentiles(window["tokens_per_second"], [rate and float(rate) for _, _, rate in rows], 1)
 
 
-def close_percentiles(told: dict[str, float | None], values: Iterable[float | Fraction | None], scale: int) -> None:
+def close_percentiles(told: dict[str, float | None], values: Iterable[float | None], scale: int) -> None:
     known = sorted(value for value in values if value is not None)
     for rank in (50, 95, 99):
         estimated = told[f"p{rank}"]
