@@ -125,10 +125,11 @@ def duckdb_pass(directory: Path, count: int) -> tuple[float, float]:
 
 def memory_megabytes(store: Store) -> float:
     """Growth of the resident set by one report."""
+    # VmHWM, not ru_maxrss: that begins with what the parent had, and hides what the child grew by.
     program = (
-        "import resource, sys; sys.path.insert(0, '.'); from benchmarks import report as r; "
-        f"store = r.open_store({store.url!r}); before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; "
-        "r.report(store); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+        "import re, sys; sys.path.insert(0, '.'); from benchmarks import report as r; "
+        "peak = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]); "
+        f"store = r.open_store({store.url!r}); before = peak(); r.report(store); print(peak() - before)"
     )
     root = Path(__file__).parents[1]
     return int(subprocess.run([sys.executable, "-c", program], cwd=root, check=True, capture_output=True).stdout) / 1024
