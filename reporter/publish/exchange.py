@@ -112,7 +112,7 @@ def exchange(
     """Send a request and take the answer, at most `most_bytes` of it; at `until` (monotonic seconds) it is over."""
     seconds = until - time.monotonic()
     if seconds <= 0:
-        return Answer(text="no time left", sent=False)
+        return Answer(text="no time left", whole=False, sent=False)
     line = _Line()
     request = (access, method, url, seconds, content, {**(headers or {}), **access.headers}, most_bytes)
     thread = Thread(target=_run, args=(line, *request), name="reporter-gateway", daemon=True)

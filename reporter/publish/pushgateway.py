@@ -141,9 +141,11 @@ def put(gateway: Gateway, snapshot: Callable[[], tuple[int, bytes]], deadline: f
         if answer.good:
             return Delivered(attempts=attempts)
         _raise_if_refused(address, answer)
-        reason = answer.text if answer.status is None else f"{answer.status} {answer.text}".strip()
+        told = answer.text if answer.status is None else f"{answer.status} {answer.text}".strip()
         if answer.sent and _arrived(gateway, first, sequence, deadline):
-            return Delivered(attempts=attempts, lost_answer=reason)
+            return Delivered(attempts=attempts, lost_answer=told)
+        if answer.whole or attempts == 1:  # an attempt that the deadline cut says less than one that came to its end
+            reason = told
         silent = silent + 1 if answer.silent else 0
         pause = random.uniform(0, min(2.0, 0.1 * 2**attempts))
         time.sleep(max(0.0, min(pause, until - time.monotonic())))

@@ -114,6 +114,24 @@ def test_a_gateway_that_gives_no_answer_costs_the_deadline_and_no_more(
     assert 1 <= puts <= 8
 
 
+def test_what_the_gateway_said_before_it_fell_silent_is_what_is_told(tmp_path: Path, database: str) -> None:
+    said_it = threading.Event()
+
+    def answer(request: Request, connection: socket.socket) -> None:
+        if said_it.is_set():
+            hang(request, connection)
+        elif request.method == "PUT":
+            said_it.set()
+            connection.sendall(said("503 Service Unavailable", b"being moved"))
+        else:
+            connection.sendall(said("200 OK", EMPTY))
+
+    with Loopback(answer) as gateway:
+        config = configured(tmp_path, database, gateway.url, gateway=TIMEOUT)
+        with pytest.raises(PublishRetryLater, match="503 being moved"):
+            cycle.push(open_store(database), config, time.time_ns())
+
+
 def test_a_gateway_that_panics_is_not_asked_for_ever(tmp_path: Path, database: str) -> None:
     error, _, puts = in_vain(tmp_path, database, say_nothing)
     assert isinstance(error, PublishRetryLater)
