@@ -80,19 +80,19 @@ class CallRecording:
     def begin(self) -> ActiveCall:
         """Begin one call; a context manager that ends it."""
         recorder = self.recorder
-        active = ActiveCall(recorder)
+        active: ActiveCall = unrecorded
         try:
+            active = ActiveCall(recorder)
             outer = current_call.get()
             if outer is not None and outer.open:
-                active.owner = outer
-                for name in _FIRST_SAID:
-                    active.tell(name, self.told.get(name))
-                if self.attributes:
-                    active.set(**self.attributes)
+                active.enrich(outer, self)
             elif not recorder.disabled:
                 active.begin(self)
         except BaseException as error:
-            recorder.wall(error, active)
+            try:
+                recorder.wall(error, active)
+            except (RecursionError, MemoryError):
+                recorder.unsaid += 1
         return active
 
     def __enter__(self) -> ActiveCall:
@@ -156,7 +156,10 @@ class ActiveCall:
             if "usage_status" not in known:
                 known["usage_status"] = "complete" if "input_tokens" in told or "output_tokens" in told else "missing"
         except BaseException as error:
-            self.recorder.wall(error)
+            try:
+                self.recorder.wall(error)
+            except (RecursionError, MemoryError):
+                self.recorder.unsaid += 1
 
     def first_token(self) -> None:
         """Mark the first chunk that carried text, reasoning or a tool call."""
@@ -181,6 +184,14 @@ class ActiveCall:
             target.fact[name] = stored
 
     # ── opening and closing ──
+
+    def enrich(self, outer: ActiveCall, recording: CallRecording) -> None:
+        """Whatever is said of this call is said of `outer`."""
+        self.owner = outer
+        for name in _FIRST_SAID:
+            self.tell(name, recording.told.get(name))
+        if recording.attributes:
+            self.set(**recording.attributes)
 
     def begin(self, recording: CallRecording) -> None:
         """Date it, and keep its start."""
@@ -223,7 +234,12 @@ class ActiveCall:
         try:
             self.close(error)
         except BaseException as trouble:
-            self.recorder.wall(trouble, self)
+            try:
+                self.recorder.wall(trouble, self)
+            except (RecursionError, MemoryError):
+                self.recorder.unsaid += 1
+            self.open = False  # dropped
+            self.recorder.open.discard(self)
 
     def pause(self) -> None:
         """What this context calls from here on is not part of this call."""
@@ -278,3 +294,26 @@ class ActiveCall:
         self.recorder.sink.call(fact)
         self.open = False
         self.recorder.open.discard(self)
+
+
+class _Unrecorded(ActiveCall):
+    """A call for which there was no room left: at the end of the stack, or of memory."""
+
+    def __init__(self) -> None:
+        return
+
+    def set(self, **attributes: object) -> None:
+        return
+
+    def usage(self, reply: object) -> None:
+        return
+
+    def first_token(self) -> None:
+        return
+
+    @property
+    def call_id(self) -> None:
+        return None
+
+
+unrecorded = _Unrecorded()

@@ -51,6 +51,7 @@ class Recorder:
         self.runs: list[ActiveRun] = []  # of this process, for threads that were started without their context
         self.open: set[ActiveCall] = set()
         self.troubles: dict[str, int] = {}  # what went wrong and is in no database yet, by kind
+        self.unsaid = 0  # what went wrong where there was no room even to say so
         self.troubled = 0
         self.warned_ns = self.told_ns = 0
         self._url, self._sink = url, sink
@@ -122,7 +123,10 @@ class Recorder:
         try:
             return self._record(operation, status, duration_seconds, ttft_seconds, ended_at, cost_usd, call_id, told)
         except BaseException as error:
-            self.wall(error)
+            try:
+                self.wall(error)
+            except (RecursionError, MemoryError):
+                self.unsaid += 1
             return None
 
     def _record(
@@ -167,9 +171,9 @@ class Recorder:
     def flush(self, timeout: float = 2.0) -> bool:
         """Bring what waits to the database within `timeout` seconds; whether nothing waits any more."""
         try:
-            if self._sink is None and self._url is None and not self.troubles:
+            if self._sink is None and self._url is None and not self.troubles and not self.unsaid:
                 return True
-            if self.troubles:
+            if self.troubles or self.unsaid:
                 from reporter.trouble import tell
 
                 tell(self)
@@ -194,6 +198,7 @@ class Recorder:
         """Where facts go; opened with the first one."""
         sink = self._sink
         if sink is None:
+            from reporter import outcome, trouble  # noqa: F401  # now: a signal handler may strike amid a later import
             from reporter.sinks.open import open_sink
 
             sink = self._sink = open_sink(self._url)
@@ -206,14 +211,16 @@ class Recorder:
             from reporter.trouble import handle
 
             handle(self, error, active)
-        except (RecursionError, MemoryError):  # no room left even for that; the job may have what there is
-            return
+        except (RecursionError, MemoryError, ImportError):  # no room left even for that, or amid that very import
+            if not isinstance(error, Exception):
+                raise error from None
+            self.unsaid += 1
 
     def abandon(self) -> None:
         """End calls that are still open in a process that ends by itself."""
         for active in list(self.open):
             active.status = active.status or "abandoned"
-            active.close(None)
+            active.__exit__(None, None, None)
 
 
 def _misuse(sentence: str) -> None:

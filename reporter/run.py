@@ -37,12 +37,16 @@ class RunRecording:
 
     def begin(self) -> ActiveRun:
         """Begin one run; a context manager that ends it."""
-        run = ActiveRun(self.recorder, self.name, self.attributes)
-        if not self.recorder.disabled:
-            try:
+        run: ActiveRun = _unrecorded
+        try:
+            run = ActiveRun(self.recorder, self.name, self.attributes)
+            if not self.recorder.disabled:
                 run.begin()
-            except BaseException as error:
+        except BaseException as error:
+            try:
                 self.recorder.wall(error)
+            except (RecursionError, MemoryError):
+                self.recorder.unsaid += 1
         return run
 
     def __enter__(self) -> ActiveRun:
@@ -113,7 +117,10 @@ class ActiveRun:
         try:
             self.close(error)
         except BaseException as trouble:
-            self.recorder.wall(trouble)
+            try:
+                self.recorder.wall(trouble)
+            except (RecursionError, MemoryError):
+                self.recorder.unsaid += 1
 
     def pause(self) -> None:
         """Calls of this context are not of this run from here on, unless no other one is there."""
@@ -159,3 +166,20 @@ class ActiveRun:
         if attributes is not None:
             fact["attributes"] = attributes
         return fact
+
+
+class _Unrecorded(ActiveRun):
+    """A run for which there was no room left: at the end of the stack, or of memory."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self.open = False
+        self.name = self.run_id = ""
+        self.items = None
+
+    def set(self, **attributes: object) -> None:
+        return
+
+
+_unrecorded = _Unrecorded()
