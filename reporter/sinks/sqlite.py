@@ -14,7 +14,7 @@ from time import monotonic, sleep
 
 from reporter.revision import USER_VERSION
 from reporter.sinks.spool import Spool, directories_for, make_private, sqlite_path
-from reporter.sinks.statements import correction_statement, insert_statement, run_statement
+from reporter.sinks.statements import call_statement, insert_statement, run_statement
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class SQLiteSink:
         while True:
             if isinstance(error, driver.IntegrityError):  # known already; a call that counts as lost gets its true end
                 if call is not None:
-                    cursor.execute(correction_statement("?", tuple(call)), (*call.values(), call["call_id"]))
+                    cursor.execute(call_statement("?", tuple(call)), (*call.values(), call["call_id"]))
                 return True
             if not isinstance(error, driver.OperationalError):  # not a database, malformed
                 raise error

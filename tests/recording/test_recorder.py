@@ -309,7 +309,7 @@ def test_a_locked_database_delays_a_job_by_less_than_a_second_and_loses_nothing(
     assert time.monotonic() - began < 1
     holder.execute("ROLLBACK")
     recorder.record(operation="after")
-    stored = holder.execute("SELECT operation FROM calls ORDER BY seq").fetchall()
+    stored = holder.execute("SELECT operation FROM calls ORDER BY call_id").fetchall()
     holder.close()
     recorder.close()
     spooled = sum(file.read_text().count('"kind":"call"') for file in tmp_path.glob("jobs.db.spool/*.jsonl"))
