@@ -19,10 +19,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
-    from typing import Any, TypeVar
+    from typing import Any, Protocol, TypeVar
 
     from reporter.recorder import Recorder
     from reporter.run import ActiveRun
+
+    class Belonging(Protocol):
+        """A run, or what stands for one."""
+
+        told: dict[str, str]  # columns of each of its calls
+        told_json: str
 
     F = TypeVar("F", bound=Callable[..., Any])
 
@@ -52,7 +58,7 @@ _FIRST_SAID = ("provider", "model")  # what an outer call said of itself is not 
 class CallRecording:
     """Calls about to be recorded: decorate a function with it, or enter it."""
 
-    __slots__ = ("_entered", "attributes", "deadline_ns", "operation", "recorder", "told")
+    __slots__ = ("_entered", "attributes", "deadline_ns", "recorder", "told", "told_json")
 
     def __init__(
         self,
@@ -68,6 +74,7 @@ class CallRecording:
         for name, value in (("provider", provider), ("model", model)):
             if value is not None:
                 self.told[name] = facts.text(value)
+        self.told_json = facts.json_members(self.told)
         self.deadline_ns = deadline_ns
         self.attributes = attributes
         self._entered: list[ActiveCall] = []
@@ -121,13 +128,13 @@ class ActiveCall:
     open = False  # from its beginning until it is kept, in the process that began it
     status: str | None = None  # what the user's code says; else the end says it
     attributes: dict[str, object] | None = None
+    flags: list[str] | None = None
     started_ns = 0  # of the monotonic clock
     _token: Any = None
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.fact: dict[str, Any] = {}
-        self.flags: list[str] = []
 
     # ── what users say ──
 
@@ -174,6 +181,8 @@ class ActiveCall:
         if value is None or (name in _FIRST_SAID and name in target.fact):
             return
         if name in _COUNTS:
+            if target.flags is None:
+                target.flags = []
             stored: int | str | None = facts.integer(value, _COUNTS[name], name, target.flags)
         elif name in _TEXTS or name in _FIRST_SAID:
             stored = facts.text(value)
@@ -197,31 +206,32 @@ class ActiveCall:
         """Date it, and keep its start."""
         recorder = self.recorder
         at_ns = recorder.clock.wall_ns()
-        fact = self.fact = {"call_id": uuid7(at_ns), "started_at_ns": at_ns, **recording.told}
-        self.attach_run()
+        call_id = uuid7(at_ns)
+        run = self.run()
+        self.fact = {"call_id": call_id, "started_at_ns": at_ns, **recording.told, **run.told}
         if recording.attributes:
             self.attributes = {**recording.attributes}
         self._token = current_call.set(self)
         self.open = True
         recorder.open.add(self)
-        deadline_ns = recording.deadline_ns
-        self.started_ns = recorder.clock.monotonic_ns()
-        recorder.sink.start(fact, None if deadline_ns is None else at_ns + deadline_ns)
-        self.started_ns = recorder.clock.monotonic_ns()  # what keeping the start took is not the call's
+        told = recording.told_json + run.told_json
+        if recording.deadline_ns is not None:
+            told += f',"deadline_at_ns":{at_ns + recording.deadline_ns}'
+        try:
+            recorder.sink.start(call_id, at_ns, told)
+        finally:
+            self.started_ns = recorder.clock.monotonic_ns()  # what keeping the start took is not the call's
 
-    def attach_run(self) -> None:
-        """Belong to the run of this context, else of this process, else of the environment."""
+    def run(self) -> Belonging:
+        """What it belongs to: the run of this context, else of this process, else what the environment says."""
         recorder = self.recorder
         run = current_run.get()
-        if (run is None or run.recorder is not recorder) and recorder.runs:
-            run = recorder.runs[-1]
-        if run is not None:
-            self.fact["batch_job"], self.fact["run_id"] = run.name, run.run_id
-        else:
-            if recorder.job_name is not None:
-                self.fact["batch_job"] = recorder.job_name
-            if recorder.run_id is not None:
-                self.fact["run_id"] = recorder.run_id
+        if run is None or run.recorder is not recorder:
+            if recorder.runs:
+                return recorder.runs[-1]
+            if run is None:
+                return recorder.belonging
+        return run
 
     def __enter__(self) -> ActiveCall:
         return self

@@ -81,6 +81,8 @@ class ActiveRun:
         "started_at_ns",
         "started_ns",
         "token",
+        "told",
+        "told_json",
     )  # fmt: skip
 
     def __init__(self, recorder: Recorder, name: str, attributes: dict[str, object]) -> None:
@@ -91,6 +93,8 @@ class ActiveRun:
         self.started_at_ns = recorder.clock.wall_ns()
         self.started_ns = recorder.clock.monotonic_ns()
         self.run_id = uuid7(self.started_at_ns)
+        self.told = {"batch_job": self.name, "run_id": self.run_id}
+        self.told_json = facts.json_members(self.told)
         self.open = False
         self.token: Any = None
 

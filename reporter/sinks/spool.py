@@ -11,10 +11,7 @@ import fcntl
 import os
 from _thread import RLock
 
-try:
-    from _json import encode_basestring_ascii as quote
-except ImportError:  # another Python than CPython
-    from json.encoder import encode_basestring_ascii as quote
+from reporter.facts import json_members
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,19 +23,6 @@ ROTATE_BYTES = 256 * 1024  # of starts alone
 ROTATE_DIRTY_BYTES = 8 * 1024 * 1024
 MOST_BYTES = 256 * 1024 * 1024
 """What a spool directory may hold; beyond it new facts are dropped and counted, and what is there is kept."""
-
-
-def line(kind: str, fact: Fact, last: str = "") -> bytes:
-    """One fact as one line of JSON; `last` is text before its closing brace."""
-    text = f'{{"kind":"{kind}"'
-    for name, value in fact.items():
-        if type(value) is int:
-            text += f',"{name}":{value}'
-        elif name == "attributes":
-            text += f',"attributes":{value}'  # JSON already
-        else:
-            text += f',"{name}":{quote(value)}'
-    return f"{text}{last}}}\n".encode("ascii")
 
 
 class SpoolFull(OSError):
@@ -58,17 +42,14 @@ class Spool:
         self._open_starts: dict[str, bytes] = {}
         self._lock = RLock()
 
-    def start(self, fact: Fact, deadline_at_ns: int | None) -> None:
-        """Write a start, and remember it until `end`.
+    def start(self, call_id: str, at_ns: int, told: str) -> None:
+        """Write a start, and remember it until `end`; `told` is what else is known, as JSON members.
 
         Raises:
             OSError: it could not be written.
         """
-        if deadline_at_ns is None:
-            written = line("start", fact, self._pid_told)
-        else:
-            written = line("start", fact, f'{self._pid_told},"deadline_at_ns":{deadline_at_ns}')
-        self._append(written, fact["call_id"])
+        line = f'{{"kind":"start","call_id":"{call_id}","started_at_ns":{at_ns}{told}{self._pid_told}}}\n'
+        self._append(line.encode(), call_id)
 
     def end(self, call_id: str) -> None:
         """The call's end is kept elsewhere: its start matters no more."""
@@ -80,7 +61,7 @@ class Spool:
         Raises:
             OSError: it could not be written.
         """
-        self._append(line(kind, fact), None)
+        self._append(f'{{"kind":"{kind}"{json_members(fact)}}}\n'.encode(), None)
 
     def close(self) -> None:
         """Let go of the file; one that holds nothing worth reading is removed."""

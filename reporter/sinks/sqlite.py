@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 LOCK_SECONDS = 0.1  # a write; a call writes at most twice
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.00005, 0.005
 """Between two tries of a write that meets another one: SQLite's own first pause is 1 ms, seventy writes long."""
+PAGE_BYTES = 2048  # a write is a page into the WAL, whatever the row's size
 RETRY_SECONDS = 1.0  # after an opening that failed
 _inherited: list[object] = []  # handles of a parent process: never used, never closed
 
@@ -48,9 +49,9 @@ class SQLiteSink:
         self._closed_until = 0.0
         self._statements: dict[tuple[str, ...], str] = {}
 
-    def start(self, fact: Fact, deadline_at_ns: int | None) -> None:
+    def start(self, call_id: str, at_ns: int, told: str) -> None:
         """Keep a call's start while it is in flight."""
-        self.spool.start(fact, deadline_at_ns)
+        self.spool.start(call_id, at_ns, told)
 
     def call(self, fact: Fact) -> None:
         """Keep a finished call."""
@@ -200,6 +201,7 @@ def create(connection: Connection) -> None:
     from reporter import schema
 
     if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("BEGIN IMMEDIATE")
     try:
