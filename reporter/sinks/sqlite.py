@@ -27,6 +27,7 @@ LOCK_SECONDS = 0.1  # a write; a call writes at most twice
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.00005, 0.005
 """Between two tries of a write that meets another one: SQLite's own first pause is 1 ms, seventy writes long."""
 PAGE_BYTES = 2048  # a write is a page into the WAL, whatever the row's size
+CHECKPOINT_PAGES = 4_000  # 8 MB; the job that fills them waits for the disk
 RETRY_SECONDS = 1.0  # after an opening that failed
 _inherited: list[object] = []  # handles of a parent process: never used, never closed
 
@@ -180,6 +181,7 @@ class SQLiteSink:
             raise OSError(f"{self.path}: its schema is older than this program")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA busy_timeout = 0")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         self._connection = connection
         self._cursor = cursor = connection.cursor()
         return cursor
