@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Fact = dict[str, Any]
 
 LOCK_SECONDS = 0.1  # a write; a call writes at most twice
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.00005, 0.005
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.00005, 0.0005
 """Between two tries of a write that meets another one: SQLite's own first pause is 1 ms, seventy writes long."""
 PAGE_BYTES = 2048  # a write is a page into the WAL, whatever the row's size
 CHECKPOINT_PAGES = 4_000  # 8 MB; the job that fills them waits for the disk
