@@ -99,16 +99,25 @@ def nanoseconds(seconds: object, column: str, flags: list[str]) -> int | None:
     return integer(round(scaled), MOST_LENGTH_NS, column, flags)
 
 
-def moment(seconds: object, flags: list[str]) -> int | None:
-    """A moment in epoch seconds as nanoseconds; one before 1970 or after 2262 is none."""
+def moment(value: object) -> int | None:
+    """Epoch seconds, RFC 3339 text or a datetime as ns since 1970; None: it is none, has no zone, or is before 1970 or after
+    2262."""
+    from datetime import UTC, datetime, timedelta
+
     try:
-        at_ns = round(float(seconds) * 1e9)  # type: ignore[arg-type]  # whatever is no number raises, and is flagged
-    except Exception:
-        at_ns = -1
-    if 0 <= at_ns < 2**63:
-        return at_ns
-    flags.append("ended_at_ns")
-    return None
+        if isinstance(value, str):
+            value = datetime.fromisoformat(value)
+        if isinstance(value, datetime):
+            if value.tzinfo is None:
+                return None
+            at_ns = (value - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
+        else:
+            from decimal import Decimal
+
+            at_ns = int(Decimal(repr(value)) * 10**9)
+    except Exception:  # NaN, strangers
+        return None
+    return at_ns if 0 <= at_ns < 2**63 else None
 
 
 def nanousd(usd: object, flags: list[str]) -> int | None:
@@ -124,30 +133,37 @@ def nanousd(usd: object, flags: list[str]) -> int | None:
         return None
 
 
-def attributes(given: Mapping[Any, object] | None) -> str | None:
-    """Attributes as JSON text of at most 16 KiB; names of secrets are left out, values that are no JSON become text."""
+def attributes(given: Mapping[Any, object] | None, flags: list[str] | None = None) -> str | None:
+    """Attributes as JSON text of at most 16 KiB; names of secrets are left out, values that are no JSON become text.
+
+    What does not fit loses its longest members, and is flagged.
+    """
     if not given:
         return None
     import json
 
-    kept = {}
+    def written(value: object) -> str:
+        return json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+
+    kept: dict[str, object] = {}
     for name, value in given.items():
         key = text(name)
         if key is not None and not is_secret(key):
             kept[key] = _plain(value, 4)
     try:
-        found = json.dumps(kept, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
-    except Exception:
+        found = written(kept)
+        if len(found) > MOST_ATTRIBUTES:
+            if flags is not None:
+                flags.append("attributes")
+            excess = len(found) - MOST_ATTRIBUTES
+            for key in sorted(kept, key=lambda key: len(written({key: kept[key]})), reverse=True):
+                if excess <= 0:
+                    break
+                excess -= len(written({key: kept.pop(key)})) - 1  # its braces, but for its comma
+            found = written(kept)
+    except Exception:  # a stranger's object, a depth that no encoder bears
         return None
-    if len(found) <= MOST_ATTRIBUTES:
-        return found
-    return (
-        json.dumps({"truncated": True, **{k: v for k, v in kept.items() if isinstance(v, int | float | bool)}})[
-            :MOST_ATTRIBUTES
-        ]
-        if len(kept) < 100
-        else '{"truncated":true}'
-    )
+    return found
 
 
 def is_secret(name: str) -> bool:

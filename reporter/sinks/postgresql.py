@@ -12,6 +12,7 @@ from reporter.sinks.spool import Spool, directories_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     Fact = dict[str, Any]
@@ -22,9 +23,9 @@ RETRY_SECONDS = 60.0  # after a flush that failed: the job pays the deadline onc
 class PostgresSink:
     """The recorder's way to one Postgres database."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, say: Callable[[str], None] = lambda what: None) -> None:
         self.url = url
-        self.spool = Spool(directories_for(url))
+        self.spool = Spool(directories_for(url), say)
         self.problem = ""  # why the last flush failed
         self._failed_at = 0.0
 
