@@ -13,7 +13,7 @@ import click
 
 from reporter import __version__
 from reporter.config import load_config
-from reporter.config.model import Config
+from reporter.config.model import Config, database_url
 from reporter.errors import ConfigError, SchemaError
 from reporter.store import Store, open_store
 
@@ -39,7 +39,10 @@ class Context:
     def config(self) -> Config:
         config = load_config(self._config_path)
         if self.database_option:
-            config = config.model_copy(update={"database": self.database_option})
+            try:
+                config = config.model_copy(update={"database": database_url(self.database_option)})
+            except ValueError as error:
+                raise ConfigError(f"--database: {error}") from None
         for sentence in config.unsupported:
             click.echo(f"reporter: warning: {sentence}", err=True)
         return config
