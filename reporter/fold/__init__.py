@@ -6,8 +6,8 @@
     new calls → priced, added to tallies and totals, and marked              (here, through `rows`)
 
 Every transaction renews the lease first (`reporter.lease`), so a reporter that lost it commits nothing, and whatever only the
-fold writes may be read before.  So new calls are read, priced and summed outside, and the writing transaction is short:
-on SQLite the jobs wait for it.
+fold writes may be read before.  So new calls are read, priced, summed and merged outside, and the writing transaction is
+short: on SQLite the jobs wait for it.
 
 What is new is known by the mark on the row itself (`folded_at_ns`), not by "id > last seen", which loses rows that commit
 late on Postgres; SQLite's writers commit in rowid order, so there the last folded rowid only saves looking at the older ones.
@@ -19,29 +19,29 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from reporter import state
 from reporter.errors import StoreError
 from reporter.fold.ends import declare_lost, fold_corrections, fold_runs
-from reporter.fold.rows import Rows, store
-from reporter.fold.slos import register_slos
+from reporter.fold.rows import Rows, find_series, merge, name_series, write
+from reporter.fold.slos import Progress, register_slos, unheard
 from reporter.lease import Lease
 from reporter.pricing import PriceList
 from reporter.slo.spec import SLO
 from reporter.store import Store
-from reporter.tally import FOLDED, Tallies
+from reporter.tally import FOLDED, Row, Series, Tallies, tally
 
 BATCH = 100_000
 """Calls read at once, about 80 MB of them."""
 CHUNK = 20_000
 """Calls counted in one transaction."""
+_SEQ, _ENDED_AT_NS = FOLDED.index("seq"), FOLDED.index("ended_at_ns")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +70,9 @@ def fold(
     rules: FoldRules,
     *,
     now_ns: int | None = None,
-    progress: Callable[[int], None] = lambda calls: None,
+    progress: Progress = unheard,
 ) -> FoldResult:
-    """Count all that is new as of `now_ns` (wall clock); `progress` hears how many calls each chunk had.
+    """Count all that is new as of `now_ns` (wall clock).
 
     Raises:
         LeaseHeld: the lease ran out meanwhile; what was committed before stays counted.
@@ -101,60 +101,82 @@ def _fold(
     slos: Sequence[SLO],
     rules: FoldRules,
     now_ns: int,
-    progress: Callable[[int], None],
+    progress: Progress,
 ) -> FoldResult:
     prices = PriceList()
-    counted = register_slos(opened, lease, slos, now_ns)
+    counted = register_slos(opened, lease, slos, now_ns, progress)
     with opened.write() as connection:
         lease.renew(connection)
         runs = fold_runs(connection, rules.max_duration_ns or {}, rules.run_lost_after_ns, now_ns)
         lost = declare_lost(connection, rules.lost_after_ns, now_ns)
         corrected = fold_corrections(connection, counted, prices, now_ns)
-    folded = 0
-    while rows := _new_calls(opened):
-        last = max(map(itemgetter(0), rows))
-        rows.sort(key=itemgetter(1))
-        for first in range(0, len(rows), CHUNK):
-            chunk = rows[first : first + CHUNK]
-            done = last if first + CHUNK >= len(rows) else None
-            _fold_chunk(opened, lease, Tallies(counted, prices), chunk, now_ns, done)
-            progress(len(chunk))
-        folded += len(rows)
-        if len(rows) < BATCH:
-            break
+    folded, waiting = 0, _pending(opened)
+    progress("new calls", 0, waiting)
+    for chunk, last in _chunks(opened):
+        _keep(opened, lease, tally(chunk, counted, prices), now_ns, last)
+        folded += len(chunk)
+        progress("new calls", folded, max(folded, waiting))  # more may have come meanwhile
     return FoldResult(calls=folded, lost_calls=lost, corrected_calls=corrected, runs=runs)
 
 
-def pending(connection: Connection) -> int:
-    """How many calls wait to be folded."""
-    return int(connection.execute(text(f"SELECT count(*) FROM calls WHERE {_unfolded(connection)}")).scalar_one())
+def _pending(opened: Store) -> int:
+    """How many calls wait to be folded; counting them takes a hundredth of folding them."""
+    after = _folded_seq(opened)
+    with opened.read() as connection:
+        unfolded = text("SELECT count(*) FROM calls WHERE folded_at_ns IS NULL AND seq > :after")
+        return int(connection.execute(unfolded, {"after": after}).scalar_one())
 
 
-def _unfolded(connection: Connection) -> str:
-    if connection.dialect.name == "sqlite":
-        return f"folded_at_ns IS NULL AND seq > {state.get_integer(connection, 'folded_seq')}"
-    return "folded_at_ns IS NULL"
+def _folded_seq(opened: Store) -> int:
+    """The rowid up to which everything is folded for certain."""
+    if opened.dialect != "sqlite":
+        return 0
+    with opened.read() as connection:
+        return state.get_integer(connection, "folded_seq")
 
 
-def _new_calls(opened: Store) -> list[tuple[Any, ...]]:
+def _chunks(opened: Store) -> Iterator[tuple[list[Row], int | None]]:
+    """New calls; with the last chunk of a batch the rowid up to which all are in it."""
+    after = _folded_seq(opened)
+    while calls := _new_calls(opened, after):
+        is_last = len(calls) < BATCH
+        after = calls[-1][_SEQ]
+        calls.sort(key=itemgetter(_ENDED_AT_NS))
+        for first in range(0, len(calls), CHUNK):
+            yield calls[first : first + CHUNK], after if first + CHUNK >= len(calls) else None
+        if is_last:
+            return
+
+
+def _new_calls(opened: Store, after: int) -> list[Row]:
     with opened.read() as connection:
         cursor = Rows(connection).cursor
         cursor.execute(
-            f"SELECT {', '.join(FOLDED)} FROM calls WHERE {_unfolded(connection)} ORDER BY seq LIMIT {BATCH}"
+            f"SELECT {', '.join(FOLDED)} FROM calls WHERE folded_at_ns IS NULL AND seq > {after} ORDER BY seq LIMIT {BATCH}"
         )
         return list(cursor.fetchall())
 
 
-def _fold_chunk(
-    opened: Store, lease: Lease, tallies: Tallies, calls: Sequence[tuple[Any, ...]], now_ns: int, last: int | None
-) -> None:
-    """Count and mark `calls` in one transaction; `last` is the highest rowid up to which all are folded then."""
-    marks = tallies.count(calls)
+def _keep(opened: Store, lease: Lease, tallies: Tallies, now_ns: int, last: int | None) -> None:
+    """Keep what a chunk counted and mark its calls, in one transaction; all up to the rowid `last` are folded then."""
+    ids = _series_ids(opened, lease, tallies.series)
+    with opened.read() as connection:
+        changes = merge(Rows(connection), tallies, ids)
     with opened.write() as connection:
         lease.renew(connection)
-        if Rows(connection).mark(marks, now_ns) != len(marks):
+        if Rows(connection).mark(tallies.marks, now_ns) != len(tallies.marks):
             raise StoreError(f"{opened.url}: calls were changed while they were counted; nothing was kept, run again")
-        store(connection, tallies)
-        state.add(connection, "calls_folded_total", len(marks))
+        write(connection, changes)
+        state.add(connection, "calls_folded_total", len(tallies.marks))
         if last is not None and opened.dialect == "sqlite":
             state.put(connection, "folded_seq", str(last))
+
+
+def _series_ids(opened: Store, lease: Lease, wanted: Sequence[Series]) -> dict[Series, int]:
+    with opened.read() as connection:
+        ids = find_series(Rows(connection), wanted)
+    if len(ids) < len(wanted):
+        with opened.write() as connection:
+            lease.renew(connection)
+            ids = name_series(Rows(connection), wanted)
+    return ids

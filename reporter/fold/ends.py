@@ -11,7 +11,7 @@ from reporter import schema
 from reporter.fold.rows import Rows, store
 from reporter.pricing import PriceList
 from reporter.slo.spec import SLO
-from reporter.tally import FOLDED, Tallies
+from reporter.tally import FOLDED, tally
 
 
 def fold_runs(connection: Connection, max_duration_ns: Mapping[str, int], run_lost_after_ns: int, now_ns: int) -> int:
@@ -99,15 +99,12 @@ def fold_corrections(connection: Connection, slos: Sequence[tuple[int, SLO]], pr
         if lost is not None and lost.status == "lost":
             counted = lost.folded_at_ns is not None
             if counted:
-                taken = Tallies(slos, sign=-1)
-                taken.count([lost[:-1]])
-                store(connection, taken)
+                store(connection, tally([lost[:-1]], slos, sign=-1))
             connection.execute(exchange, {"id": call_id})
             if counted:
                 connection.execute(text("UPDATE calls SET folded_at_ns = NULL WHERE call_id = :id"), {"id": call_id})
-                true = Tallies(slos, prices)
-                marks = true.count([connection.execute(find, {"id": call_id}).one()[:-1]])
+                true = tally([connection.execute(find, {"id": call_id}).one()[:-1]], slos, prices)
                 store(connection, true)
-                Rows(connection).mark(marks, now_ns)
+                Rows(connection).mark(true.marks, now_ns)
         connection.execute(text("DELETE FROM corrections WHERE call_id = :id"), {"id": call_id})
     return len(waiting)
