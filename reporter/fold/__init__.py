@@ -24,18 +24,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from reporter import state
 from reporter.errors import StoreError
 from reporter.fold.ends import declare_lost, fold_corrections, fold_runs
-from reporter.fold.rows import Rows, find_series, merge, name_series, write
+from reporter.fold.rows import Changes, Rows, find_series, merge, name_series, write
 from reporter.fold.slos import Progress, register_slos, unheard
 from reporter.lease import Lease
 from reporter.pricing import PriceList
 from reporter.slo.spec import SLO
 from reporter.store import Store
-from reporter.tally import FOLDED, Row, Series, Tallies, tally
+from reporter.tally import FOLDED, Row, Tallies, tally
 
 BATCH = 100_000
 """Calls read at once, about 80 MB of them."""
@@ -110,58 +110,53 @@ def _fold(
         runs = fold_runs(connection, rules.max_duration_ns or {}, rules.run_lost_after_ns, now_ns)
         lost = declare_lost(connection, rules.lost_after_ns, now_ns)
         corrected = fold_corrections(connection, counted, prices, now_ns)
-    folded, waiting = 0, _pending(opened)
-    progress("new calls", 0, waiting)
-    for chunk, last in _chunks(opened):
-        _keep(opened, lease, tally(chunk, counted, prices), now_ns, last)
-        folded += len(chunk)
-        progress("new calls", folded, max(folded, waiting))  # more may have come meanwhile
+    folded = waiting = 0
+    for calls, last in _batches(opened):
+        waiting = waiting or (len(calls) if len(calls) < BATCH else _pending(opened))
+        for first in range(0, len(calls), CHUNK):
+            progress("new calls", folded, waiting)
+            chunk = calls[first : first + CHUNK]
+            _keep(opened, lease, tally(chunk, counted, prices), now_ns, last if first + CHUNK >= len(calls) else None)
+            folded += len(chunk)
+    progress("new calls", folded, folded)
     return FoldResult(calls=folded, lost_calls=lost, corrected_calls=corrected, runs=runs)
+
+
+def _batches(opened: Store) -> Iterator[tuple[list[Row], int]]:
+    """New calls in the order of their end, and the rowid up to which these and those before are all."""
+    last = None
+    while True:
+        with opened.read() as connection:
+            after = _folded_seq(connection) if last is None else last
+            cursor = Rows(connection).cursor
+            cursor.execute(
+                f"SELECT {', '.join(FOLDED)} FROM calls WHERE folded_at_ns IS NULL AND seq > {after}"
+                f" ORDER BY seq LIMIT {BATCH}"
+            )
+            calls = list(cursor.fetchall())
+        if calls:
+            last = calls[-1][_SEQ]
+            calls.sort(key=itemgetter(_ENDED_AT_NS))
+            yield calls, last
+        if len(calls) < BATCH:
+            return
 
 
 def _pending(opened: Store) -> int:
     """How many calls wait to be folded; counting them takes a hundredth of folding them."""
-    after = _folded_seq(opened)
     with opened.read() as connection:
         unfolded = text("SELECT count(*) FROM calls WHERE folded_at_ns IS NULL AND seq > :after")
-        return int(connection.execute(unfolded, {"after": after}).scalar_one())
+        return int(connection.execute(unfolded, {"after": _folded_seq(connection)}).scalar_one())
 
 
-def _folded_seq(opened: Store) -> int:
+def _folded_seq(connection: Connection) -> int:
     """The rowid up to which everything is folded for certain."""
-    if opened.dialect != "sqlite":
-        return 0
-    with opened.read() as connection:
-        return state.get_integer(connection, "folded_seq")
-
-
-def _chunks(opened: Store) -> Iterator[tuple[list[Row], int | None]]:
-    """New calls; with the last chunk of a batch the rowid up to which all are in it."""
-    after = _folded_seq(opened)
-    while calls := _new_calls(opened, after):
-        is_last = len(calls) < BATCH
-        after = calls[-1][_SEQ]
-        calls.sort(key=itemgetter(_ENDED_AT_NS))
-        for first in range(0, len(calls), CHUNK):
-            yield calls[first : first + CHUNK], after if first + CHUNK >= len(calls) else None
-        if is_last:
-            return
-
-
-def _new_calls(opened: Store, after: int) -> list[Row]:
-    with opened.read() as connection:
-        cursor = Rows(connection).cursor
-        cursor.execute(
-            f"SELECT {', '.join(FOLDED)} FROM calls WHERE folded_at_ns IS NULL AND seq > {after} ORDER BY seq LIMIT {BATCH}"
-        )
-        return list(cursor.fetchall())
+    return state.get_integer(connection, "folded_seq") if connection.dialect.name == "sqlite" else 0
 
 
 def _keep(opened: Store, lease: Lease, tallies: Tallies, now_ns: int, last: int | None) -> None:
     """Keep what a chunk counted and mark its calls, in one transaction; all up to the rowid `last` are folded then."""
-    ids = _series_ids(opened, lease, tallies.series)
-    with opened.read() as connection:
-        changes = merge(Rows(connection), tallies, ids)
+    changes = _merged(opened, lease, tallies)
     with opened.write() as connection:
         lease.renew(connection)
         if Rows(connection).mark(tallies.marks, now_ns) != len(tallies.marks):
@@ -172,11 +167,13 @@ def _keep(opened: Store, lease: Lease, tallies: Tallies, now_ns: int, last: int 
             state.put(connection, "folded_seq", str(last))
 
 
-def _series_ids(opened: Store, lease: Lease, wanted: Sequence[Series]) -> dict[Series, int]:
+def _merged(opened: Store, lease: Lease, tallies: Tallies) -> Changes:
     with opened.read() as connection:
-        ids = find_series(Rows(connection), wanted)
-    if len(ids) < len(wanted):
-        with opened.write() as connection:
-            lease.renew(connection)
-            ids = name_series(Rows(connection), wanted)
-    return ids
+        rows = Rows(connection)
+        ids = find_series(rows, tallies.series)
+        if len(ids) == len(tallies.series):
+            return merge(rows, tallies, ids)
+    with opened.write() as connection:  # new series get their numbers first
+        lease.renew(connection)
+        name_series(Rows(connection), tallies.series)
+    return _merged(opened, lease, tallies)
