@@ -71,7 +71,7 @@ class _Columns(NamedTuple):
 
 FOLDED = _Columns._fields
 """The columns of `calls` that `tally` takes, in order."""
-Row = Sequence[Any]
+Row = tuple[Any, ...]
 """A call as columns FOLDED."""
 _SERIES = slice(FOLDED.index("batch_job"), FOLDED.index("model") + 1)
 _ended = itemgetter(FOLDED.index("ended_at_ns"))
