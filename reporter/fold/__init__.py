@@ -79,7 +79,7 @@ def fold(
         StoreError: somebody else changed the calls being counted; that chunk was not, and will be by the next fold.
     """
     now_ns = time.time_ns() if now_ns is None else now_ns
-    with _no_cycles():
+    with _no_cycles(), _kept_open(opened):
         return _fold(opened, lease, slos, rules, now_ns, progress)
 
 
@@ -93,6 +93,18 @@ def _no_cycles() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+@contextmanager
+def _kept_open(opened: Store) -> Iterator[None]:
+    """Hold a connection: SQLite empties its log whenever the last one closes, here after each of many transactions."""
+    if opened.dialect != "sqlite":
+        yield
+        return
+    with opened.read() as connection:
+        state.get(connection, "folded_seq")  # it joins in with its first look
+        connection.rollback()  # and is in nobody's way
+        yield
 
 
 def _fold(
