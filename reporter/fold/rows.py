@@ -109,7 +109,7 @@ _seq = itemgetter(2)
 
 
 def _columns(rows: Sequence[Key]) -> list[Any]:
-    """Each column as what psycopg sends as an array; of integers as their text, which is ten times as fast as its own."""
+    """Each column as what psycopg sends as an array; of integers as their text, in a fifth of the time it takes itself."""
     columns = [list(column) for column in zip(*rows, strict=True)]
     return [_literal(column) if set(map(type, column)) <= _INTEGERS else column for column in columns]
 
