@@ -86,11 +86,14 @@ def floor(url: str, count: int) -> tuple[float, float]:
     """(CPU µs, clock µs) a call of reading the columns and writing the marks, and nothing else."""
     store = open_store(url)
     write_history(store, count)
-    cpu, clock, after = time.process_time(), time.perf_counter(), 0
+    cpu, clock, after = time.process_time(), time.perf_counter(), ""
     while True:
         with store.read() as connection:
             cursor = Rows(connection).cursor
-            cursor.execute(f"SELECT {', '.join(FOLDED)} FROM calls WHERE seq > {after} ORDER BY seq LIMIT {BATCH}")
+            cursor.execute(
+                f"SELECT {', '.join(FOLDED)} FROM calls WHERE folded = 0 AND call_id > '{after}'"
+                f" ORDER BY call_id LIMIT {BATCH}"
+            )
             rows = cursor.fetchall()
         if not rows:
             return (time.process_time() - cpu) / count * 1e6, (time.perf_counter() - clock) / count * 1e6
@@ -98,7 +101,7 @@ def floor(url: str, count: int) -> tuple[float, float]:
         after = rows[-1][0]
         for first in range(0, len(marks), CHUNK):
             with store.write() as connection:
-                Rows(connection).mark(marks[first : first + CHUNK], 1)
+                Rows(connection).mark(marks[first : first + CHUNK])
 
 
 def bulk(url: str, count: int, slos: tuple[SLO, ...], *, shuffled: bool) -> tuple[Store, float, float]:

@@ -47,7 +47,7 @@ Column = Sequence[Any]
 class _Columns(NamedTuple):
     """Calls, column by column."""
 
-    seq: Column
+    call_id: Column
     ended_at_ns: Column
     duration_ns: Column
     ttft_ns: Column
@@ -87,8 +87,8 @@ class Series(NamedTuple):
     model: str
 
 
-Mark = tuple[int | None, str | None, int]
-"""What the fold writes onto a counted call: cost_nanousd, cost_source; and its seq."""
+Mark = tuple[int | None, str | None, str]
+"""What the fold writes onto a counted call: cost_nanousd, cost_source; and its id."""
 
 
 class CountedSLO(Protocol):
@@ -236,7 +236,7 @@ def tally(
 def _add_series(tallies: Tallies, series: Series, rows: Sequence[Row], prices: PriceList | None) -> None:
     calls = _Columns._make(zip(*rows, strict=True))
     costs, sources = _priced(series, calls, prices)
-    tallies.marks.extend(zip(costs, sources, calls.seq, strict=True))
+    tallies.marks.extend(zip(costs, sources, calls.call_id, strict=True))
     tallies.verdicts.judge(
         series,
         zip(

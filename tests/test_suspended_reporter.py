@@ -85,7 +85,7 @@ def test_a_reporter_that_sleeps_through_its_lease_keeps_nothing(database_url: st
             told = [
                 connection.exec_driver_sql(f"SELECT {counted}").scalar_one()
                 for counted in (
-                    "count(*) FROM calls WHERE folded_at_ns IS NOT NULL", "sum(calls) FROM totals",
+                    "count(*) FROM calls WHERE folded = 1", "sum(calls) FROM totals",
                     "sum(calls) FROM tallies WHERE resolution = 60", "sum(calls) FROM tallies WHERE resolution = 1440",
                     "sum(good + bad) FROM slos", "sum(good + bad) FROM slo_tallies WHERE resolution = 60",
                 )

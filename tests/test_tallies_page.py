@@ -88,7 +88,7 @@ def test_a_blob_of_minutes_takes_the_bytes_a_call_that_it_says() -> None:
         some = (
             dict(zip(COLUMNS, call, strict=True)) for call in calls(count, begin_ns=hour_ns, end_ns=hour_ns + HOUR_NS)
         )
-        one_series = {"seq": 1, "batch_job": "nightly", "operation": "chat", "provider": "openai", "model": "gpt-4o"}
+        one_series = {"batch_job": "nightly", "operation": "chat", "provider": "openai", "model": "gpt-4o"}
         (hour,) = tally(
             [tuple({**call, **one_series}.get(name) for name in FOLDED) for call in some], (), PriceList()
         ).hours
@@ -102,6 +102,6 @@ def test_marks_and_totals_are_of_the_same_calls(database_url: str, tmp_path: Pat
     bring_in(store, tmp_path / "calls.jsonl", list(history(50, 1)))
     cycle.report(store, config_for(database_url), 1_790_000_040 * 10**9)
     with store.read() as connection:
-        marked = connection.exec_driver_sql("SELECT count(*) FROM calls WHERE folded_at_ns IS NOT NULL").scalar_one()
+        marked = connection.exec_driver_sql("SELECT count(*) FROM calls WHERE folded = 1").scalar_one()
         summed = connection.exec_driver_sql("SELECT sum(calls) FROM totals").scalar_one()
     assert marked == summed == 50

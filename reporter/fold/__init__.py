@@ -1,7 +1,7 @@
 """The fold: each new fact is counted exactly once, however many reporters run and wherever one dies.
 
     starts that ran out → lost calls; runs that ran out → lost runs          (`ends`)
-    corrections → the lost call taken back, the true one counted             (`ends`)
+    lost calls whose end came after all → taken back                         (`ends`)
     changed SLOs → counted again from the rows that are left                 (`slos`)
     new calls → priced, added to tallies and totals, and marked              (here, through `rows`)
 
@@ -9,8 +9,7 @@ Every transaction renews the lease first (`reporter.lease`), so a reporter that 
 fold writes may be read before.  So new calls are read, priced, summed and merged outside, and the writing transaction is
 short: on SQLite the jobs wait for it.
 
-What is new is known by the mark on the row itself (`folded_at_ns`), not by "id > last seen", which loses rows that commit
-late on Postgres; SQLite's writers commit in rowid order, so there the last folded rowid only saves looking at the older ones.
+What is new is known by the mark on the row itself (`folded`), not by "id > last seen", which loses rows that commit late.
 A batch is sorted by time before it is cut into chunks, because history that arrives in no order would otherwise touch
 every hour in every chunk.
 """
@@ -24,11 +23,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from reporter import state
 from reporter.errors import StoreError
-from reporter.fold.ends import declare_lost, fold_corrections, fold_runs
+from reporter.fold.ends import declare_lost, fold_runs, resolve_twins
 from reporter.fold.rows import Changes, Rows, find_series, merge, name_series, write
 from reporter.fold.slos import Progress, register_slos, unheard
 from reporter.lease import Lease
@@ -41,7 +40,7 @@ BATCH = 100_000
 """Calls read at once, about 80 MB of them."""
 CHUNK = 20_000
 """Calls counted in one transaction."""
-_SEQ, _ENDED_AT_NS = FOLDED.index("seq"), FOLDED.index("ended_at_ns")
+_CALL_ID, _ENDED_AT_NS = FOLDED.index("call_id"), FOLDED.index("ended_at_ns")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +101,7 @@ def _kept_open(opened: Store) -> Iterator[None]:
         yield
         return
     with opened.read() as connection:
-        state.get(connection, "folded_seq")  # it joins in with its first look
+        state.get(connection, "calls_folded_total")  # it joins in with its first look
         connection.rollback()  # and is in nobody's way
         yield
 
@@ -121,35 +120,37 @@ def _fold(
         lease.renew(connection)
         runs = fold_runs(connection, rules.max_duration_ns or {}, rules.run_lost_after_ns, now_ns)
         lost = declare_lost(connection, rules.lost_after_ns, now_ns)
-        corrected = fold_corrections(connection, counted, prices, now_ns)
+        corrected = resolve_twins(connection, counted)
     folded = waiting = 0
-    for calls, last in _batches(opened):
+    for calls in _batches(opened):
         waiting = waiting or (len(calls) if len(calls) < BATCH else _pending(opened))
         for first in range(0, len(calls), CHUNK):
             progress("new calls", folded, waiting)
             chunk = calls[first : first + CHUNK]
-            _keep(opened, lease, tally(chunk, counted, prices), now_ns, last if first + CHUNK >= len(calls) else None)
+            _keep(opened, lease, tally(chunk, counted, prices))
             folded += len(chunk)
     progress("new calls", folded, folded)
     return FoldResult(calls=folded, lost_calls=lost, corrected_calls=corrected, runs=runs)
 
 
-def _batches(opened: Store) -> Iterator[tuple[list[Row], int]]:
-    """New calls in the order of their end, and the rowid up to which these and those before are all."""
-    last = None
+def _batches(opened: Store) -> Iterator[list[Row]]:
+    """New calls, in the order of their end.  Those that commit late with a lower id are the next fold's."""
+    after = ""
+    mark = "?" if opened.dialect == "sqlite" else "%s"
     while True:
         with opened.read() as connection:
-            after = _folded_seq(connection) if last is None else last
             cursor = Rows(connection).cursor
             cursor.execute(
-                f"SELECT {', '.join(FOLDED)} FROM calls WHERE folded_at_ns IS NULL AND seq > {after}"
-                f" ORDER BY seq LIMIT {BATCH}"
+                f"SELECT {', '.join(FOLDED)} FROM calls WHERE folded = 0 AND call_id >= {mark}"
+                " AND NOT EXISTS (SELECT 1 FROM calls AS counted WHERE folded = 1 AND counted.call_id = calls.call_id)"
+                f" ORDER BY call_id LIMIT {BATCH}",
+                (after,),
             )
             calls = list(cursor.fetchall())
         if calls:
-            last = calls[-1][_SEQ]
+            after = calls[-1][_CALL_ID]
             calls.sort(key=itemgetter(_ENDED_AT_NS))
-            yield calls, last
+            yield calls
         if len(calls) < BATCH:
             return
 
@@ -157,26 +158,18 @@ def _batches(opened: Store) -> Iterator[tuple[list[Row], int]]:
 def _pending(opened: Store) -> int:
     """How many calls wait to be folded; counting them takes a hundredth of folding them."""
     with opened.read() as connection:
-        unfolded = text("SELECT count(*) FROM calls WHERE folded_at_ns IS NULL AND seq > :after")
-        return int(connection.execute(unfolded, {"after": _folded_seq(connection)}).scalar_one())
+        return int(connection.execute(text("SELECT count(*) FROM calls WHERE folded = 0")).scalar_one())
 
 
-def _folded_seq(connection: Connection) -> int:
-    """The rowid up to which everything is folded for certain."""
-    return state.get_integer(connection, "folded_seq") if connection.dialect.name == "sqlite" else 0
-
-
-def _keep(opened: Store, lease: Lease, tallies: Tallies, now_ns: int, last: int | None) -> None:
-    """Keep what a chunk counted and mark its calls, in one transaction; all up to the rowid `last` are folded then."""
+def _keep(opened: Store, lease: Lease, tallies: Tallies) -> None:
+    """Keep what a chunk counted and mark its calls, in one transaction."""
     changes = _merged(opened, lease, tallies)
     with opened.write() as connection:
         lease.renew(connection)
-        if Rows(connection).mark(tallies.marks, now_ns) != len(tallies.marks):
+        if Rows(connection).mark(tallies.marks) != len(tallies.marks):
             raise StoreError(f"{opened.url}: calls were changed while they were counted; nothing was kept, run again")
         write(connection, changes)
         state.add(connection, "calls_folded_total", len(tallies.marks))
-        if last is not None and opened.dialect == "sqlite":
-            state.put(connection, "folded_seq", str(last))
 
 
 def _merged(opened: Store, lease: Lease, tallies: Tallies) -> Changes:

@@ -16,7 +16,7 @@ from reporter.store import Store
 from reporter.tally import JUDGED, Series, Verdicts
 
 _CHUNK = 20_000
-_COLUMNS = ("seq", "batch_job", "operation", "provider", "model", *JUDGED)
+_COLUMNS = ("call_id", "batch_job", "operation", "provider", "model", *JUDGED)
 
 
 Progress = Callable[[str, int, int], None]
@@ -101,18 +101,20 @@ def _counters(connection: Connection, name: str, newer_than: int) -> tuple[int, 
 
 def _count_folded(opened: Store) -> int:
     with opened.read() as connection:
-        return int(connection.execute(text("SELECT count(*) FROM calls WHERE folded_at_ns IS NOT NULL")).scalar_one())
+        return int(connection.execute(text("SELECT count(*) FROM calls WHERE folded = 1")).scalar_one())
 
 
 def _folded_calls(opened: Store, lease: Lease) -> Iterator[list[tuple[Any, ...]]]:
     """Every call folded so far, a chunk at a time; those not folded yet come by the ordinary way."""
-    after = -1
+    after = ""
     while True:
         with opened.read() as connection:
             cursor = Rows(connection).cursor
+            mark = "?" if opened.dialect == "sqlite" else "%s"
             cursor.execute(
-                f"SELECT {', '.join(_COLUMNS)} FROM calls WHERE folded_at_ns IS NOT NULL AND seq > {after}"
-                f" ORDER BY seq LIMIT {_CHUNK}"
+                f"SELECT {', '.join(_COLUMNS)} FROM calls WHERE folded = 1 AND call_id > {mark}"
+                f" ORDER BY call_id LIMIT {_CHUNK}",
+                (after,),
             )
             calls = cursor.fetchall()
         if calls:

@@ -9,7 +9,6 @@ import os
 from reporter.schema import CALL_COLUMNS, RUN_COLUMNS, START_COLUMNS, TROUBLE_COLUMNS
 from reporter.sinks.statements import (
     call_statement,
-    correction_statement,
     run_statement,
     start_statement,
     trouble_statement,
@@ -67,13 +66,11 @@ def facts_of(lines: bytes) -> tuple[list[Fact], list[bytes]]:
 
 def write(cursor: Any, mark: str, facts: Iterable[Fact]) -> None:
     """Write facts through a DBAPI cursor, within the caller's transaction; twice is harmless."""
-    call, correction = call_statement(mark, CALL_COLUMNS), correction_statement(mark, CALL_COLUMNS)
+    call = call_statement(mark, CALL_COLUMNS)
     start, run = start_statement(mark, START_COLUMNS), run_statement(mark, RUN_COLUMNS)
     for kind, fact in facts:
         if kind == "call":
-            cursor.execute(call, fact)
-            if cursor.rowcount == 0:
-                cursor.execute(correction, (*fact, fact[0]))
+            cursor.execute(call, (*fact, fact[0]))
         elif kind == "start":
             cursor.execute(start, (*fact, fact[0]))
         elif kind == "run":

@@ -17,16 +17,15 @@ def insert_statement(table: str, columns: Sequence[str], mark: str) -> str:
 
 
 def call_statement(mark: str, columns: Sequence[str]) -> str:
-    """No row is changed when the call is known already: see `correction_statement`."""
-    return f"{insert_statement('calls', columns, mark)} ON CONFLICT (call_id) DO NOTHING"
-
-
-def correction_statement(mark: str, columns: Sequence[str]) -> str:
-    """One more parameter: call_id.  The true end of a call that had been declared lost; nothing otherwise."""
+    """One more parameter: call_id.  Nothing when the call is known already; but a lost one gets its true end: here if it is
+    not counted yet, else by the fold, which finds both."""
     selected = ", ".join(_typed("calls", name, mark) for name in columns)
+    updates = ", ".join(f"{name} = excluded.{name}" for name in columns if name != "call_id")
     return (
-        f"INSERT INTO corrections ({', '.join(columns)}) SELECT {selected}"
-        f" WHERE EXISTS (SELECT 1 FROM calls WHERE call_id = {mark} AND status = 'lost') ON CONFLICT DO NOTHING"
+        f"INSERT INTO calls ({', '.join(columns)}) SELECT {selected}"
+        f" WHERE NOT EXISTS (SELECT 1 FROM calls WHERE folded = 1 AND call_id = {mark} AND status <> 'lost')"
+        f" ON CONFLICT (folded, call_id) DO UPDATE SET {updates}"
+        " WHERE calls.status = 'lost' AND excluded.status <> 'lost'"
     )
 
 
@@ -35,7 +34,7 @@ def start_statement(mark: str, columns: Sequence[str]) -> str:
     selected = ", ".join(_typed("starts", name, mark) for name in columns)
     return (
         f"INSERT INTO starts ({', '.join(columns)}) SELECT {selected}"
-        f" WHERE NOT EXISTS (SELECT 1 FROM calls WHERE call_id = {mark}) ON CONFLICT DO NOTHING"
+        f" WHERE NOT EXISTS (SELECT 1 FROM calls WHERE folded IN (0, 1) AND call_id = {mark}) ON CONFLICT DO NOTHING"
     )
 
 
