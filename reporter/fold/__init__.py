@@ -27,7 +27,7 @@ from sqlalchemy import text
 
 from reporter import state
 from reporter.errors import StoreError
-from reporter.fold.ends import declare_lost, fold_runs, resolve_twins
+from reporter.fold.ends import IS_TWIN, declare_lost, fold_runs, go_by_keys, resolve_twins
 from reporter.fold.rows import Changes, Rows, find_series, merge, name_series, write
 from reporter.fold.slos import Progress, register_slos, unheard
 from reporter.lease import Lease
@@ -139,10 +139,10 @@ def _batches(opened: Store) -> Iterator[list[Row]]:
     mark = "?" if opened.dialect == "sqlite" else "%s"
     while True:
         with opened.read() as connection:
+            go_by_keys(connection)
             cursor = Rows(connection).cursor
             cursor.execute(
-                f"SELECT {', '.join(FOLDED)} FROM calls WHERE folded = 0 AND call_id >= {mark}"
-                " AND NOT EXISTS (SELECT 1 FROM calls AS counted WHERE folded = 1 AND counted.call_id = calls.call_id)"
+                f"SELECT {', '.join(FOLDED)} FROM calls WHERE folded = 0 AND call_id >= {mark} AND NOT {IS_TWIN}"
                 f" ORDER BY call_id LIMIT {BATCH}",
                 (after,),
             )
