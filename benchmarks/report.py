@@ -165,8 +165,10 @@ def slo_milliseconds(store: Store) -> float:
     return median(read)
 
 
-def line(what: str, value: str, met: bool, bar: str) -> None:
-    print(f"{what:<58} {value:>16}   (bar {bar}: {'ok' if met else 'MISSED'})", flush=True)
+def line(what: str, value: str, met: bool | None, bar: str) -> None:
+    """One measure beside its bar; `met` None: the bar is for a larger history."""
+    verdict = "not judged here" if met is None else "ok" if met else "MISSED"
+    print(f"{what:<58} {value:>16}   (bar {bar}: {verdict})", flush=True)
 
 
 def main() -> None:
@@ -189,8 +191,8 @@ def main() -> None:
         line(
             "faster than DuckDB's quicker pass",
             f"{min(exact, sketched) / many:.1f} ×",
-            min(exact, sketched) / many >= 10,
-            "≥ 10",
+            min(exact, sketched) / many >= 10 if given.calls >= 10**7 else None,
+            "≥ 10 at 10,000,000 calls",
         )
         grown = memory_megabytes(large)
         line(f"memory of a report over {given.calls} calls", f"{grown:.1f} MB", grown <= 100, "≤ 100")

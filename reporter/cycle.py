@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ from reporter.errors import LeaseHeld
 from reporter.exposition import render, validate
 from reporter.family import Family
 from reporter.fold import FoldResult, FoldRules, fold
+from reporter.fold.slos import Progress, unheard
 from reporter.ingest import ingest_spool
 from reporter.lease import Lease, acquire, release
 from reporter.metrics import families
@@ -43,10 +44,8 @@ def leased(store: Store, config: Config) -> Iterator[Lease]:
         release(store, lease)
 
 
-def catch_up(
-    store: Store, lease: Lease, config: Config, progress: Callable[[int], None] = lambda calls: None
-) -> FoldResult:
-    """Bring in the spool and fold everything new."""
+def catch_up(store: Store, lease: Lease, config: Config, progress: Progress = unheard) -> FoldResult:
+    """Bring in the spool and fold everything new; `progress` hears of the fold."""
     for directory in directories_for(config.database):
         ingest_spool(store, directory)
     jobs = config.jobs.items()
@@ -71,13 +70,15 @@ def make_report(store: Store, config: Config, as_of_ns: int, *, folded: bool) ->
         )
 
 
-def report(store: Store, config: Config, as_of_ns: int, *, fold_first: bool = True) -> Report:
+def report(
+    store: Store, config: Config, as_of_ns: int, *, fold_first: bool = True, progress: Progress = unheard
+) -> Report:
     """Fold what is new, if nobody else is at it, and report."""
     if not fold_first:
         return make_report(store, config, as_of_ns, folded=False)
     try:
         with leased(store, config) as lease:
-            catch_up(store, lease, config)
+            catch_up(store, lease, config, progress)
     except LeaseHeld:
         return make_report(store, config, as_of_ns, folded=False)
     return make_report(store, config, as_of_ns, folded=True)
@@ -123,7 +124,15 @@ def gateway_of(config: Config) -> Gateway:
     return Gateway(group=group, timeout_ns=settings.timeout_ns, access=access)
 
 
-def push(store: Store, config: Config, as_of_ns: int, *, fold_first: bool = True, dry_run: bool = False) -> Pushed:
+def push(
+    store: Store,
+    config: Config,
+    as_of_ns: int,
+    *,
+    fold_first: bool = True,
+    dry_run: bool = False,
+    progress: Progress = unheard,
+) -> Pushed:
     """Fold, prune, report and PUT the whole truth, under the lease.
 
     Raises:
@@ -134,7 +143,7 @@ def push(store: Store, config: Config, as_of_ns: int, *, fold_first: bool = True
     gateway, delay_ns = gateway_of(config), config.pushgateway.new_series_delay_ns
     with leased(store, config) as lease:
         if fold_first:
-            catch_up(store, lease, config)
+            catch_up(store, lease, config, progress)
             if not dry_run:
                 prune_now(store, lease, config)
         began_ns = time.monotonic_ns()

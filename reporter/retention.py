@@ -17,7 +17,8 @@ from reporter.store import Store
 from reporter.tally import MINUTE_NS
 
 BATCH = 5_000
-_DAY_MINUTES = 1440
+PRUNED_BEFORE = {1: "minutes_pruned_before", 60: "hours_pruned_before", 1440: "days_pruned_before"}
+"""Under which name `state` has the minute before which tallies of a resolution are gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,15 +58,8 @@ def prune(
     tallies = 0
     with store.write() as connection:
         lease.renew(connection)
-        minutes_before = (now_ns - retention.minutes_ns) // MINUTE_NS // 60 * 60  # an hour's minutes are one row
-        _remember(connection, "minutes_pruned_before", minutes_before)
-        for table in ("tally_minutes", "slo_minutes"):
-            tallies += _prune_tallies(connection, table, "bucket < :before", {"before": minutes_before})
-        for resolution, kept_ns in ((60, retention.hours_ns), (_DAY_MINUTES, retention.days_ns)):
-            before = (now_ns - kept_ns) // MINUTE_NS // resolution * resolution
-            for table in ("tallies", "slo_tallies"):
-                older = {"resolution": resolution, "before": before}
-                tallies += _prune_tallies(connection, table, "resolution = :resolution AND bucket < :before", older)
+        for resolution, kept_ns in ((1, retention.minutes_ns), (60, retention.hours_ns), (1440, retention.days_ns)):
+            tallies += _prune_tallies(connection, resolution, now_ns - kept_ns)
         runs = connection.execute(
             text("DELETE FROM runs WHERE ended_at_ns < :before AND folded_status = status"),
             {"before": now_ns - retention.hours_ns},
@@ -73,8 +67,16 @@ def prune(
     return Pruned(calls=calls, tallies=tallies, runs=runs)
 
 
-def _prune_tallies(connection: Connection, table: str, older: str, values: dict[str, int]) -> int:
-    return int(connection.execute(text(f"DELETE FROM {table} WHERE {older}"), values).rowcount)
+def _prune_tallies(connection: Connection, resolution: int, before_ns: int) -> int:
+    """The minutes of an hour go together, and so do the hours of a day: what a window cuts is then wholly there or not."""
+    tables, condition = ("tallies", "slo_tallies"), "resolution = :resolution AND bucket < :before"
+    if resolution == 1:
+        tables, condition = ("tally_minutes", "slo_minutes"), "bucket < :before"
+    together = 60 if resolution == 1 else 1440
+    before = before_ns // MINUTE_NS // together * together
+    _remember(connection, PRUNED_BEFORE[resolution], before)
+    older = {"resolution": resolution, "before": before}
+    return sum(connection.execute(text(f"DELETE FROM {table} WHERE {condition}"), older).rowcount for table in tables)
 
 
 def _remember(connection: Connection, name: str, value: int) -> None:

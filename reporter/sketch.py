@@ -24,16 +24,15 @@ from itertools import accumulate
 from math import ceil, log
 
 GAMMA = 1.02
-PER_LOG = 1 / log(GAMMA)
-"""A value v > 1 lies in bin `1 + ceil(log(v) * PER_LOG)`; written out where a call of `bin_of` costs too much."""
+_PER_LOG = 1 / log(GAMMA)
 _LISTED = 64  # values; reading a list costs 50 ns a value, reading counts 1 µs, whatever they count
 _LANE_BITS = 32  # a bin may count 4.2e9 values in one window
 _LIST, _DENSE = 76, 68  # b"L", b"D"
 
 
-def bin_of(value: int) -> int:
-    """The bin of a value ≥ 0, at least 1; 0 and 1 share the first."""
-    return 1 + ceil(log(value) * PER_LOG) if value > 1 else 1
+def bins_of(values: Iterable[int | None]) -> list[int]:
+    """The bin of each value ≥ 0, at least 1; 0 and 1 share the first, and 0 is the bin of no value."""
+    return [0 if value is None else 1 + ceil(log(value) * _PER_LOG) if value > 1 else 1 for value in values]
 
 
 def estimate(index: int) -> float:

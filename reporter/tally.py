@@ -3,25 +3,24 @@
 A chunk of calls becomes sums by (hour, series) with the detail of each minute, by (series, status), and good and bad counts by
 (minute, SLO).  A call taken back (its end arrived after it had been declared lost) is counted with the sign −1.
 
-One loop sees every call once and only sorts it; sums, bins and histograms are made of whole columns afterwards.  That is
-three times as fast as adding up call by call.
+One loop sees every call once and only puts it to its series; there the calls, in order of time, are turned into columns, and
+everything is made of whole columns or of slices of them.  That is four times as fast as adding up call by call.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from math import ceil, log
-from operator import itemgetter
+from itertools import compress, pairwise
+from operator import itemgetter, sub
 from typing import Any, NamedTuple, Protocol
 
 from reporter.bounds import DURATION_BOUNDS_NS, SPEED_BOUNDS_PER_1000S
 from reporter.minutes import KINDS
-from reporter.pricing import DAY_NS, SOURCE, PriceList, Rate
-from reporter.sketch import PER_LOG
+from reporter.pricing import DAY_NS, SOURCE, PriceList
+from reporter.sketch import bins_of
 
 MINUTE_NS = 60 * 10**9
 RESOLUTIONS = (1, 60, 1440)
@@ -40,19 +39,42 @@ TOTAL_SUMS = (
     "cost_nanousd", "duration_sum_ns", "ttft_sum_ns", "speed_sum",
 )  # fmt: skip
 TOTAL_COUNTS = ("duration_counts", "ttft_counts", "speed_counts")
-FOLDED = (
-    "call_id", "ended_at_ns", "duration_ns", "ttft_ns", "batch_job", "operation", "provider", "model", "status", "error_type",
-    "http_status", "stream", "input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",
-    "output_tokens", "reasoning_tokens", "cost_nanousd", "cost_source",
-)  # fmt: skip
-"""The columns of `calls` that `Tallies.count` takes, in order."""
 
-# A call, sorted: minute of the hour, what it adds to SUMS, bins of duration, TTFT and speed (0: none), and those themselves.
-_Record = tuple[
-    int, int, int, int, int, int, int, int, int, int, int, int, int, int, int | None, int | None, int | None
-]
-_COLUMNS = 1 + len(SUMS) + KINDS  # of a record that tallies keep; the rest is for totals
-_minute = itemgetter(0)
+
+Column = Sequence[Any]
+
+
+class _Columns(NamedTuple):
+    """Calls, column by column."""
+
+    call_id: Column
+    ended_at_ns: Column
+    duration_ns: Column
+    ttft_ns: Column
+    batch_job: Column
+    operation: Column
+    provider: Column
+    model: Column
+    status: Column
+    error_type: Column
+    http_status: Column
+    stream: Column
+    input_tokens: Column
+    cache_read_tokens: Column
+    cache_write_tokens: Column
+    cache_write_1h_tokens: Column
+    output_tokens: Column
+    reasoning_tokens: Column
+    cost_nanousd: Column
+    cost_source: Column
+
+
+FOLDED = _Columns._fields
+"""The columns of `calls` that `tally` takes, in order."""
+Row = tuple[Any, ...]
+"""A call as columns FOLDED."""
+_SERIES = slice(FOLDED.index("batch_job"), FOLDED.index("model") + 1)
+_ended = itemgetter(FOLDED.index("ended_at_ns"))
 _BOUNDS = (DURATION_BOUNDS_NS, DURATION_BOUNDS_NS, SPEED_BOUNDS_PER_1000S)
 
 
@@ -76,13 +98,13 @@ class CountedSLO(Protocol):
     def judge(self, call: Any) -> bool | None: ...
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Tally:
     """One series in one hour."""
 
     series: Series
     hour: int  # its first minute, counted from 1970
-    columns: list[tuple[int, ...]]  # its calls as `reporter.minutes` has them: minutes, sums, bins
+    columns: list[Sequence[int]]  # its calls as `reporter.minutes` has them: minutes, sums, bins
 
     @property
     def sums(self) -> list[int]:
@@ -95,14 +117,14 @@ class Tally:
         return tuple(list(filter(None, bins)) for bins in self.columns[-KINDS:])
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Total:
     """One series and status: sums (TOTAL_SUMS) and how many values lie in each histogram bucket."""
 
     series: Series
     status: str
     sums: list[int]
-    counts: tuple[list[int], list[int], list[int]]
+    counts: list[list[int]]  # in the order of TOTAL_COUNTS
 
 
 class Judged:
@@ -112,15 +134,15 @@ class Judged:
 
     status: str
     error_type: str | None
+    stream: int | None
     duration_ns: int | None
     ttft_ns: int | None
     output_tokens: int | None
     cost_nanousd: int | None
-    stream: int | None
 
 
-Judge = tuple[Callable[[Any], bool | None], Callable[[int], None], Callable[[int], None]]
-"""An SLO's judgement, and what takes the minutes of good and of bad calls."""
+JUDGED = ("ended_at_ns", "status", "error_type", "stream", "duration_ns", "ttft_ns", "output_tokens", "cost_nanousd")
+"""The columns of `calls` that `Verdicts.judge` takes, in order."""
 
 
 class Verdicts:
@@ -128,7 +150,7 @@ class Verdicts:
 
     def __init__(self, slos: Sequence[tuple[int, CountedSLO]]) -> None:
         self._slos = slos
-        self._minutes: dict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+        self._minutes: dict[int, tuple[Counter[int], Counter[int]]] = defaultdict(lambda: (Counter(), Counter()))
 
     def renumbered(self, ids: Mapping[int, int]) -> Verdicts:
         """The same under other ids, by old id."""
@@ -136,155 +158,192 @@ class Verdicts:
         other._minutes.update((ids[slo_id], minutes) for slo_id, minutes in self._minutes.items())
         return other
 
-    def judges(self, series: Series) -> list[Judge]:
-        """Each SLO that is about a series: its judgement, and where the minutes of good and of bad calls go."""
-        return [
-            (slo.judge, self._minutes[slo_id][0].append, self._minutes[slo_id][1].append)
-            for slo_id, slo in self._slos
-            if slo.matches(*series)
-        ]
+    def judge(self, series: Series, calls: Iterable[Row]) -> None:
+        """Count calls of one series, given as columns JUDGED, for each SLO that is about it."""
+        judges = [(slo.judge, slo_id, list[int](), list[int]()) for slo_id, slo in self._slos if slo.matches(*series)]
+        if not judges:
+            return
+        call = Judged()
+        for (
+            ended_at_ns, call.status, call.error_type, call.stream, call.duration_ns, call.ttft_ns, call.output_tokens,
+            call.cost_nanousd,
+        ) in calls:  # fmt: skip
+            minute = ended_at_ns // MINUTE_NS
+            for judge, _, good, bad in judges:
+                verdict = judge(call)
+                if verdict:
+                    good.append(minute)
+                elif verdict is not None:
+                    bad.append(minute)
+        for _, slo_id, good, bad in judges:
+            for counted, minutes in zip(self._minutes[slo_id], (good, bad), strict=True):
+                counted.update(minutes)
 
     def hours(self) -> Iterator[tuple[int, int, Mapping[int, int], Mapping[int, int]]]:
         """(SLO, hour, good, bad) of every hour that has any; counts by minute of the hour."""
-        for slo_id, lists in self._minutes.items():
+        for slo_id, both in self._minutes.items():
             hours: dict[int, tuple[dict[int, int], dict[int, int]]] = defaultdict(lambda: ({}, {}))
-            for verdict, minutes in enumerate(lists):
-                for minute, count in Counter(minutes).items():
+            for verdict, minutes in enumerate(both):
+                for minute, count in minutes.items():
                     within = minute % 60
                     hours[minute - within][verdict][within] = count
             for hour, (good, bad) in hours.items():
                 yield slo_id, hour, good, bad
 
 
-class _Calls:
-    """The calls of one series in this chunk."""
-
-    __slots__ = (
-        "add", "add_success", "day", "hour", "hours", "judges", "rate", "series", "statuses", "success",
-    )  # fmt: skip
-
-    def __init__(self, series: Series, judges: list[Judge]) -> None:
-        self.series, self.judges = series, judges
-        self.hours: dict[int, list[_Record]] = defaultdict(list)
-        self.statuses: dict[str, list[_Record]] = defaultdict(list)
-        self.success: list[_Record] = []
-        self.hour, self.add = -1, self.success.append  # the hour of the last call, and where its calls go
-        self.add_success = self.success.append
-        self.day = -1
-        self.rate: Rate | None = None
-
-
+@dataclass(frozen=True, slots=True)
 class Tallies:
     """Everything that a chunk of calls adds, or with the sign −1 takes back."""
 
-    def __init__(self, slos: Sequence[tuple[int, CountedSLO]], prices: PriceList | None = None, sign: int = 1) -> None:
-        self.sign = sign
-        self.verdicts = Verdicts(slos)
-        self._prices = prices
-        self._calls: dict[tuple[str | None, str, str | None, str | None], _Calls] = {}
+    sign: int
+    verdicts: Verdicts
+    hours: list[Tally]  # each series and hour touched
+    totals: list[Total]  # each series and status touched
+    marks: list[Mark]  # one for each call
 
-    def count(self, rows: Iterable[Sequence[Any]]) -> list[Mark]:
-        """Count calls given as columns FOLDED; those without a cost are priced, if this has prices.  A mark for each."""
-        marks: list[Mark] = []
-        mark = marks.append
-        known, prices, judged = self._calls, self._prices, Judged()
-        for (
-            call_id, ended_at_ns, duration_ns, ttft_ns, batch_job, operation, provider, model, status, error_type,
-            http_status, stream, input_tokens, read, write, write_1h, output, reasoning, cost, source,
-        ) in rows:  # fmt: skip
-            key = (batch_job, operation, provider, model)
-            calls = known.get(key)
-            if calls is None:
-                calls = known[key] = self._open(key)
-            unpriced = 0
-            if cost is None:
-                if model:
-                    if prices is not None and (input_tokens is not None or output is not None):
-                        day = ended_at_ns // DAY_NS
-                        if day != calls.day:
-                            calls.day, calls.rate = day, prices.rate(provider, model, day)
-                        if calls.rate is not None:
-                            cost = calls.rate(
-                                ended_at_ns, input_tokens or 0, read or 0, write or 0, write_1h or 0, output or 0
-                            )
-                            source = None if cost is None else SOURCE
-                    unpriced = cost is None
-            elif source is None:
-                source = "reported"
-            mark((cost, source, call_id))
-            speed = None
-            if output and duration_ns:
-                if ttft_ns is not None and ttft_ns < duration_ns and output > 1:
-                    speed = (output - 1) * 10**12 // (duration_ns - ttft_ns)
-                else:
-                    speed = output * 10**12 // duration_ns
-                if speed > MOST_SPEED:
-                    speed = MOST_SPEED
-            hour, minute = divmod(ended_at_ns // MINUTE_NS, 60)
-            success = status == "success"
-            record = (
-                minute, 1, 0 if success else 1, 1 if status == "lost" else 0, unpriced, input_tokens or 0, read or 0,
-                write or 0, output or 0, reasoning or 0, cost or 0,
-                0 if duration_ns is None else 1 + ceil(log(duration_ns) * PER_LOG) if duration_ns > 1 else 1,
-                0 if ttft_ns is None else 1 + ceil(log(ttft_ns) * PER_LOG) if ttft_ns > 1 else 1,
-                0 if speed is None else 1 + ceil(log(speed) * PER_LOG) if speed > 1 else 1,
-                duration_ns, ttft_ns, speed,
-            )  # fmt: skip
-            if hour != calls.hour:
-                calls.hour, calls.add = hour, calls.hours[hour].append
-            calls.add(record)
-            if success:
-                calls.add_success(record)
-            else:
-                calls.statuses[
-                    status if status != "error" else f"error_{http_status or error_type or 'unknown'}"
-                ].append(record)
-            if calls.judges:
-                judged.status, judged.error_type, judged.stream = status, error_type, stream
-                judged.duration_ns, judged.ttft_ns = duration_ns, ttft_ns
-                judged.output_tokens, judged.cost_nanousd = output, cost
-                for judge, good, bad in calls.judges:
-                    verdict = judge(judged)
-                    if verdict:
-                        good(hour * 60 + minute)
-                    elif verdict is not None:
-                        bad(hour * 60 + minute)
-        return marks
-
-    def _open(self, key: tuple[str | None, str, str | None, str | None]) -> _Calls:
-        batch_job, operation, provider, model = key
-        series = Series(batch_job or "", operation, provider or "", model or "")
-        return _Calls(series, self.verdicts.judges(series))
+    @property
+    def series(self) -> list[Series]:
+        """The series touched, in order."""
+        return sorted({total.series for total in self.totals})
 
     @property
     def lost(self) -> int:
         """Calls with status lost."""
-        return sum(len(calls.statuses["lost"]) for calls in self._calls.values() if "lost" in calls.statuses)
+        return sum(total.sums[0] for total in self.totals if total.status == "lost")
 
-    def tallies(self) -> Iterator[Tally]:
-        """Each series and hour touched."""
-        merged: dict[tuple[Series, int], list[_Record]] = {}
-        for calls in self._calls.values():  # NULL and "" are one series
-            for hour, records in calls.hours.items():
-                merged.setdefault((calls.series, hour), []).extend(records)
-        for (series, hour), records in merged.items():
-            records.sort(key=_minute)
-            yield Tally(series, hour * 60, list(zip(*records, strict=True))[:_COLUMNS])
 
-    def totals(self) -> Iterator[Total]:
-        """Each series and status touched."""
-        merged: dict[tuple[Series, str], list[_Record]] = {}
-        for calls in self._calls.values():
-            if calls.success:
-                merged.setdefault((calls.series, "success"), []).extend(calls.success)
-            for status, records in calls.statuses.items():
-                merged.setdefault((calls.series, status), []).extend(records)
-        for (series, status), records in merged.items():
-            columns = list(zip(*records, strict=True))
-            measured = [sorted([value for value in values if value is not None]) for values in columns[_COLUMNS:]]
-            sums = [sum(columns[1]), *map(sum, columns[4 : 1 + len(SUMS)]), *map(sum, measured)]
-            durations, ttfts, speeds = map(_histogram, measured, _BOUNDS)
-            yield Total(series, status, sums, (durations, ttfts, speeds))
+def tally(
+    calls: Iterable[Row], slos: Sequence[tuple[int, CountedSLO]], prices: PriceList | None = None, sign: int = 1
+) -> Tallies:
+    """Count calls given as columns FOLDED, in any order; those without a cost are priced, if there are `prices`."""
+    by_key: dict[Row, list[Row]] = {}
+    for call in calls:
+        key = call[_SERIES]
+        if key in by_key:
+            by_key[key].append(call)
+        else:
+            by_key[key] = [call]
+    by_series: dict[Series, list[Row]] = {}
+    for (batch_job, operation, provider, model), those in by_key.items():  # NULL and "" are one series
+        by_series.setdefault(Series(batch_job or "", operation, provider or "", model or ""), []).extend(those)
+    tallies = Tallies(sign, Verdicts(slos), [], [], [])
+    for series, those in by_series.items():
+        those.sort(key=_ended)
+        _add_series(tallies, series, those, prices)
+    return tallies
+
+
+def _add_series(tallies: Tallies, series: Series, rows: Sequence[Row], prices: PriceList | None) -> None:
+    calls = _Columns._make(zip(*rows, strict=True))
+    costs, sources = _priced(series, calls, prices)
+    tallies.marks.extend(zip(costs, sources, calls.call_id, strict=True))
+    tallies.verdicts.judge(
+        series,
+        zip(
+            calls.ended_at_ns, calls.status, calls.error_type, calls.stream, calls.duration_ns, calls.ttft_ns,
+            calls.output_tokens, costs, strict=True,
+        ),
+    )  # fmt: skip
+    failed = [status != "success" for status in calls.status]
+    sums = (  # columns SUMS
+        [1] * len(rows),
+        failed,
+        [status == "lost" for status in calls.status],
+        [cost is None for cost in costs] if series.model else [0] * len(rows),
+        *(
+            [number or 0 for number in column]
+            for column in (
+                calls.input_tokens, calls.cache_read_tokens, calls.cache_write_tokens, calls.output_tokens,
+                calls.reasoning_tokens, costs,
+            )
+        ),
+    )  # fmt: skip
+    measured = (
+        calls.duration_ns,
+        calls.ttft_ns,
+        list(map(_speed, calls.output_tokens, calls.duration_ns, calls.ttft_ns)),
+    )
+    minutes = [at_ns // MINUTE_NS for at_ns in calls.ended_at_ns]
+    columns = ([minute % 60 for minute in minutes], *sums, *map(bins_of, measured))
+    for hour, first, end in _hours(minutes):
+        tallies.hours.append(Tally(series, hour, [column[first:end] for column in columns]))
+    tallies.totals.extend(_totals(series, (sums[0], *sums[3:]), measured, _by_status(calls, failed)))
+
+
+def _priced(series: Series, calls: _Columns, prices: PriceList | None) -> tuple[list[int | None], list[str | None]]:
+    """The cost of each call and its source; what came with a cost keeps it."""
+    costs, sources = list(calls.cost_nanousd), list(calls.cost_source)
+    day, rate = -1, None
+    for index, (cost, at_ns, tokens, read, write, write_1h, output) in enumerate(
+        zip(
+            costs, calls.ended_at_ns, calls.input_tokens, calls.cache_read_tokens, calls.cache_write_tokens,
+            calls.cache_write_1h_tokens, calls.output_tokens, strict=True,
+        )
+    ):  # fmt: skip
+        if cost is not None:
+            if sources[index] is None:
+                sources[index] = "reported"
+        elif prices is not None and series.model and (tokens is not None or output is not None):
+            if day != at_ns // DAY_NS:
+                day = at_ns // DAY_NS
+                rate = prices.rate(series.provider, series.model, day)
+            if rate is not None:
+                cost = rate(at_ns, tokens or 0, read or 0, write or 0, write_1h or 0, output or 0)
+                if cost is not None:
+                    costs[index], sources[index] = cost, SOURCE
+    return costs, sources
+
+
+def _speed(output: int | None, duration_ns: int | None, ttft_ns: int | None) -> int | None:
+    """Output tokens per 1000 s; from the first token on, where one came before the end."""
+    if not output or not duration_ns:
+        return None
+    if ttft_ns is not None and ttft_ns < duration_ns and output > 1:
+        speed = (output - 1) * 10**12 // (duration_ns - ttft_ns)
+    else:
+        speed = output * 10**12 // duration_ns
+    return speed if speed < MOST_SPEED else MOST_SPEED
+
+
+def _hours(minutes: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """(hour, first, end) of each hour in ascending `minutes`."""
+    first = 0
+    while first < len(minutes):
+        hour = minutes[first] // 60 * 60
+        end = bisect_left(minutes, hour + 60, first)
+        yield hour, first, end
+        first = end
+
+
+def _by_status(calls: _Columns, failed: Sequence[bool]) -> dict[str, list[int]]:
+    """Which calls failed, by the label of their status."""
+    labels: dict[str, list[int]] = defaultdict(list)
+    for index in compress(range(len(failed)), failed):
+        status = calls.status[index]
+        if status == "error":
+            status = f"error_{calls.http_status[index] or calls.error_type[index] or 'unknown'}"
+        labels[status].append(index)
+    return labels
+
+
+def _totals(
+    series: Series, sums: Sequence[Column], measured: Sequence[Column], labels: Mapping[str, Sequence[int]]
+) -> Iterator[Total]:
+    """Each status; `labels` has the calls that failed.  Success is what they leave of all, which saves picking it out."""
+    left = _total(series, "success", sums, measured)
+    for status, which in labels.items():
+        part = _total(series, status, *([[column[i] for i in which] for column in those] for those in (sums, measured)))
+        yield part
+        left.sums[:] = map(sub, left.sums, part.sums)
+        left.counts[:] = [list(map(sub, all_, some)) for all_, some in zip(left.counts, part.counts, strict=True)]
+    if left.sums[0]:
+        yield left
+
+
+def _total(series: Series, status: str, sums: Sequence[Column], measured: Sequence[Column]) -> Total:
+    present = [sorted([value for value in values if value is not None]) for values in measured]
+    counts = [_histogram(*pair) for pair in zip(present, _BOUNDS, strict=True)]
+    return Total(series, status, [*map(sum, sums), *map(sum, present)], counts)
 
 
 def _histogram(ascending: Sequence[int], bounds: Sequence[int]) -> list[int]:

@@ -6,6 +6,7 @@ import click
 
 from reporter import cycle
 from reporter.cli.root import Context
+from reporter.cli.terminal import fold_progress
 
 
 @click.command()
@@ -13,6 +14,7 @@ from reporter.cli.root import Context
 def prune(context: Context) -> None:
     """Delete rows and tallies older than `retention`; counters are not dented."""
     with cycle.leased(context.store, context.config) as lease:
-        cycle.catch_up(context.store, lease, context.config)
+        with fold_progress() as progress:
+            cycle.catch_up(context.store, lease, context.config, progress)
         gone = cycle.prune_now(context.store, lease, context.config)
     click.echo(f"deleted {gone.calls} calls, {gone.tallies} tally rows, {gone.runs} runs")

@@ -6,6 +6,7 @@ import click
 
 from reporter import cycle
 from reporter.cli.root import Context, moment_option
+from reporter.cli.terminal import fold_progress
 
 
 @click.command()
@@ -23,7 +24,11 @@ def push(context: Context, as_of: str | None, dry_run: bool, no_fold: bool) -> N
       reporter push
       reporter push --dry-run | promtool check metrics
     """
-    pushed = cycle.push(context.store, context.config, moment_option(as_of), fold_first=not no_fold, dry_run=dry_run)
+    as_of_ns = moment_option(as_of)
+    with fold_progress() as progress:
+        pushed = cycle.push(
+            context.store, context.config, as_of_ns, fold_first=not no_fold, dry_run=dry_run, progress=progress
+        )
     if dry_run:
         click.echo(pushed.body.decode(), nl=False)
         return

@@ -9,7 +9,7 @@ import click
 
 from reporter.cli.root import Context, moment_option
 from reporter.cli.table import show
-from reporter.cli.terminal import console
+from reporter.cli.terminal import console, fold_progress
 from reporter.cycle import openmetrics
 from reporter.cycle import report as make
 from reporter.errors import ConfigError
@@ -42,7 +42,8 @@ def report(context: Context, as_of: str | None, form: str, window: str | None, n
     known = [label for label, length in context.config.windows if length in context.config.report.windows_ns]
     if window is not None and window not in known:
         raise ConfigError(f"--window {window!r}: the report has {', '.join(known)}; more under report.windows")
-    made: Report = make(context.store, context.config, as_of_ns, fold_first=not no_fold)
+    with fold_progress() as progress:
+        made: Report = make(context.store, context.config, as_of_ns, fold_first=not no_fold, progress=progress)
     if not made.self_status.folded and not no_fold:
         click.echo("reporter: another reporter is at work; this is what is folded so far", err=True)
     if form == "json":

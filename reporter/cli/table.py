@@ -41,8 +41,9 @@ def show(console: Console, made: Report, window: str | None = None) -> None:
                     console.print(_alert(slo, alert), soft_wrap=True)
     if made.calls:
         label = window or list(made.calls[0].windows)[-1]
-        console.print(_calls(made.calls, label))
-        _sums(console, made, label)
+        if label in made.calls[0].windows:
+            console.print(_calls(made.calls, label))
+            _sums(console, made, label)
     if made.jobs:
         console.print(_jobs(made.jobs))
     for note in made.notes:

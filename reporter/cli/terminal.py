@@ -5,12 +5,20 @@ from __future__ import annotations
 import os
 import sys
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+if TYPE_CHECKING:
+    from reporter.fold.slos import Progress as HearsOf
+
 WIDTH_OF_FILES = 140
+LONG = 50_000
+"""Fewer calls are counted in less time than it takes to look at a bar."""
 
 
 def console() -> Console:
@@ -28,3 +36,26 @@ def shown(value: str, style: str = "") -> Text:
 def progress_bar() -> Progress:
     """A bar on stderr, on a terminal only, gone when the work is done."""
     return Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
+
+
+@contextmanager
+def fold_progress() -> Iterator[HearsOf]:
+    """What shows a long fold as a bar on stderr, on a terminal only, gone when the work is done."""
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(None), TextColumn("{task.completed:,} of {task.total:,}"),
+        TimeRemainingColumn(), console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True,
+    )  # fmt: skip
+    tasks = {}
+
+    def hear(what: str, counted: int, total: int) -> None:
+        if total < LONG:
+            return
+        if what not in tasks:
+            tasks[what] = bar.add_task(f"Counting {what}", total=total)
+            bar.start()
+        bar.update(tasks[what], completed=counted, total=total)
+
+    try:
+        yield hear
+    finally:
+        bar.stop()

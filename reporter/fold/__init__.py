@@ -6,8 +6,8 @@
     new calls → priced, added to tallies and totals, and marked              (here, through `rows`)
 
 Every transaction renews the lease first (`reporter.lease`), so a reporter that lost it commits nothing, and whatever only the
-fold writes may be read before.  So new calls are read, priced and summed outside, and the writing transaction is short:
-on SQLite the jobs wait for it.
+fold writes may be read before.  So new calls are read, priced, summed and merged outside, and the writing transaction is
+short: on SQLite the jobs wait for it.
 
 What is new is known by the mark on the row itself (`folded`), not by "id > last seen", which loses rows that commit late.
 A batch is sorted by time before it is cut into chunks, because history that arrives in no order would otherwise touch
@@ -18,29 +18,29 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from reporter import state
 from reporter.errors import StoreError
-from reporter.fold.ends import declare_lost, fold_runs, resolve_twins
-from reporter.fold.rows import Rows, store
-from reporter.fold.slos import register_slos
+from reporter.fold.ends import IS_TWIN, declare_lost, fold_runs, go_by_keys, resolve_twins
+from reporter.fold.rows import Changes, Rows, find_series, merge, name_series, write
+from reporter.fold.slos import Progress, register_slos, unheard
 from reporter.lease import Lease
 from reporter.pricing import PriceList
 from reporter.slo.spec import SLO
 from reporter.store import Store
-from reporter.tally import FOLDED, Tallies
+from reporter.tally import FOLDED, Row, Tallies, tally
 
 BATCH = 100_000
 """Calls read at once, about 80 MB of them."""
 CHUNK = 20_000
 """Calls counted in one transaction."""
+_CALL_ID, _ENDED_AT_NS = FOLDED.index("call_id"), FOLDED.index("ended_at_ns")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,16 +69,16 @@ def fold(
     rules: FoldRules,
     *,
     now_ns: int | None = None,
-    progress: Callable[[int], None] = lambda calls: None,
+    progress: Progress = unheard,
 ) -> FoldResult:
-    """Count all that is new as of `now_ns` (wall clock); `progress` hears how many calls each chunk had.
+    """Count all that is new as of `now_ns` (wall clock).
 
     Raises:
         LeaseHeld: the lease ran out meanwhile; what was committed before stays counted.
         StoreError: somebody else changed the calls being counted; that chunk was not, and will be by the next fold.
     """
     now_ns = time.time_ns() if now_ns is None else now_ns
-    with _no_cycles():
+    with _no_cycles(), _kept_open(opened):
         return _fold(opened, lease, slos, rules, now_ns, progress)
 
 
@@ -94,56 +94,91 @@ def _no_cycles() -> Iterator[None]:
             gc.enable()
 
 
+@contextmanager
+def _kept_open(opened: Store) -> Iterator[None]:
+    """Hold a connection: SQLite empties its log whenever the last one closes, here after each of many transactions."""
+    if opened.dialect != "sqlite":
+        yield
+        return
+    with opened.read() as connection:
+        state.get(connection, "calls_folded_total")  # it joins in with its first look
+        connection.rollback()  # and is in nobody's way
+        yield
+
+
 def _fold(
     opened: Store,
     lease: Lease,
     slos: Sequence[SLO],
     rules: FoldRules,
     now_ns: int,
-    progress: Callable[[int], None],
+    progress: Progress,
 ) -> FoldResult:
     prices = PriceList()
-    counted = register_slos(opened, lease, slos, now_ns)
+    counted = register_slos(opened, lease, slos, now_ns, progress)
     with opened.write() as connection:
         lease.renew(connection)
         runs = fold_runs(connection, rules.max_duration_ns or {}, rules.run_lost_after_ns, now_ns)
         lost = declare_lost(connection, rules.lost_after_ns, now_ns)
         corrected = resolve_twins(connection, counted)
-    folded = 0
-    while rows := _new_calls(opened):
-        rows.sort(key=itemgetter(1))
-        for first in range(0, len(rows), CHUNK):
-            chunk = rows[first : first + CHUNK]
-            _fold_chunk(opened, lease, Tallies(counted, prices), chunk)
-            progress(len(chunk))
-        folded += len(rows)
-        if len(rows) < BATCH:
-            break
+    folded = waiting = 0
+    for calls in _batches(opened):
+        waiting = waiting or (len(calls) if len(calls) < BATCH else _pending(opened))
+        for first in range(0, len(calls), CHUNK):
+            progress("new calls", folded, waiting)
+            chunk = calls[first : first + CHUNK]
+            _keep(opened, lease, tally(chunk, counted, prices))
+            folded += len(chunk)
+    progress("new calls", folded, folded)
     return FoldResult(calls=folded, lost_calls=lost, corrected_calls=corrected, runs=runs)
 
 
-def pending(connection: Connection) -> int:
-    """How many calls wait to be folded."""
-    return int(connection.execute(text("SELECT count(*) FROM calls WHERE folded = 0")).scalar_one())
+def _batches(opened: Store) -> Iterator[list[Row]]:
+    """New calls, in the order of their end.  Those that commit late with a lower id are the next fold's."""
+    after = ""
+    mark = "?" if opened.dialect == "sqlite" else "%s"
+    while True:
+        with opened.read() as connection:
+            go_by_keys(connection)
+            cursor = Rows(connection).cursor
+            cursor.execute(
+                f"SELECT {', '.join(FOLDED)} FROM calls WHERE folded = 0 AND call_id >= {mark} AND NOT {IS_TWIN}"
+                f" ORDER BY call_id LIMIT {BATCH}",
+                (after,),
+            )
+            calls = list(cursor.fetchall())
+        if calls:
+            after = calls[-1][_CALL_ID]
+            calls.sort(key=itemgetter(_ENDED_AT_NS))
+            yield calls
+        if len(calls) < BATCH:
+            return
 
 
-def _new_calls(opened: Store) -> list[tuple[Any, ...]]:
+def _pending(opened: Store) -> int:
+    """How many calls wait to be folded; counting them takes a hundredth of folding them."""
     with opened.read() as connection:
-        cursor = Rows(connection).cursor
-        cursor.execute(
-            f"SELECT {', '.join(FOLDED)} FROM calls WHERE folded = 0"
-            " AND NOT EXISTS (SELECT 1 FROM calls AS counted WHERE folded = 1 AND counted.call_id = calls.call_id)"
-            f" ORDER BY call_id LIMIT {BATCH}"
-        )
-        return list(cursor.fetchall())
+        return int(connection.execute(text("SELECT count(*) FROM calls WHERE folded = 0")).scalar_one())
 
 
-def _fold_chunk(opened: Store, lease: Lease, tallies: Tallies, calls: Sequence[tuple[Any, ...]]) -> None:
-    """Count and mark `calls` in one transaction."""
-    marks = tallies.count(calls)
+def _keep(opened: Store, lease: Lease, tallies: Tallies) -> None:
+    """Keep what a chunk counted and mark its calls, in one transaction."""
+    changes = _merged(opened, lease, tallies)
     with opened.write() as connection:
         lease.renew(connection)
-        if Rows(connection).mark(marks) != len(marks):
+        if Rows(connection).mark(tallies.marks) != len(tallies.marks):
             raise StoreError(f"{opened.url}: calls were changed while they were counted; nothing was kept, run again")
-        store(connection, tallies)
-        state.add(connection, "calls_folded_total", len(marks))
+        write(connection, changes)
+        state.add(connection, "calls_folded_total", len(tallies.marks))
+
+
+def _merged(opened: Store, lease: Lease, tallies: Tallies) -> Changes:
+    with opened.read() as connection:
+        rows = Rows(connection)
+        ids = find_series(rows, tallies.series)
+        if len(ids) == len(tallies.series):
+            return merge(rows, tallies, ids)
+    with opened.write() as connection:  # new series get their numbers first
+        lease.renew(connection)
+        name_series(Rows(connection), tallies.series)
+    return _merged(opened, lease, tallies)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from reporter.fold.rows import store
 from reporter.slo.spec import SLO
-from reporter.tally import FOLDED, Tallies
+from reporter.tally import FOLDED, tally
 
 
 def fold_runs(connection: Connection, max_duration_ns: Mapping[str, int], run_lost_after_ns: int, now_ns: int) -> int:
@@ -88,26 +88,36 @@ def _named(row: Any, names: Sequence[str]) -> dict[str, Any]:
     return {name: getattr(row, name) for name in names}
 
 
+IS_TWIN = """EXISTS (
+  SELECT 1 FROM calls AS counted WHERE counted.folded = 1 AND counted.call_id = calls.call_id LIMIT 1 OFFSET 0
+)"""
+"""Whether a new call was counted already; `OFFSET 0` keeps Postgres from making a join of it."""
+
+
+def go_by_keys(connection: Connection) -> None:
+    """Have Postgres look rows up in this transaction: its statistics, when they are of before the last fold, call everything
+    new and nothing counted, and lead it through all there is."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        connection.exec_driver_sql("SET LOCAL jit = off")
+
+
 def resolve_twins(connection: Connection, slos: Sequence[tuple[int, SLO]]) -> int:
     """New calls that were counted already are taken away, unless they had been counted as lost: then that is taken back, and
     the true call stays to be counted; how many of those."""
-    twins = connection.execute(
-        text(
-            f"SELECT {', '.join(f'counted.{name}' for name in FOLDED)}, fresh.status AS true_status FROM calls AS fresh"
-            " JOIN calls AS counted ON counted.folded = 1 AND counted.call_id = fresh.call_id WHERE fresh.folded = 0"
-        )
-    ).fetchall()
+    go_by_keys(connection)
+    twins = connection.execute(text(f"SELECT call_id, status FROM calls WHERE folded = 0 AND {IS_TWIN}")).fetchall()
+    counted = text(f"SELECT {', '.join(FOLDED)} FROM calls WHERE folded = 1 AND call_id = :id")
     lost = []
     for twin in twins:
-        ended_after_all = twin.status == "lost" and twin.true_status != "lost"
+        before = connection.execute(counted, {"id": twin.call_id}).one()
+        ended_after_all = before.status == "lost" and twin.status != "lost"
         if ended_after_all:
-            lost.append(twin[:-1])
+            lost.append(tuple(before))
         connection.execute(
             text("DELETE FROM calls WHERE folded = :folded AND call_id = :id"),
             {"folded": int(ended_after_all), "id": twin.call_id},
         )
     if lost:
-        taken = Tallies(slos, sign=-1)
-        taken.count(lost)
-        store(connection, taken)
+        store(connection, tally(lost, slos, sign=-1))
     return len(lost)

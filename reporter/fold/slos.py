@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 from reporter import state
-from reporter.fold.rows import Rows, store_verdicts
+from reporter.fold.rows import Rows, merge_verdicts, write
 from reporter.lease import Lease
 from reporter.slo.spec import SLO
 from reporter.store import Store
-from reporter.tally import MINUTE_NS, Judge, Judged, Series, Verdicts
+from reporter.tally import JUDGED, Series, Verdicts
 
 _CHUNK = 20_000
-_COLUMNS = (
-    "call_id", "ended_at_ns", "batch_job", "operation", "provider", "model", "status", "error_type", "stream", "duration_ns",
-    "ttft_ns", "output_tokens", "cost_nanousd",
-)  # fmt: skip
+_COLUMNS = ("call_id", "batch_job", "operation", "provider", "model", *JUDGED)
 
 
-def register_slos(opened: Store, lease: Lease, slos: Sequence[SLO], now_ns: int) -> list[tuple[int, SLO]]:
+Progress = Callable[[str, int, int], None]
+"""Hears of work that may take long: what is counted, how many so far, how many in all."""
+
+
+def unheard(what: str, counted: int, total: int) -> None:
+    """Progress that nobody hears."""
+
+
+def register_slos(
+    opened: Store, lease: Lease, slos: Sequence[SLO], now_ns: int, progress: Progress
+) -> list[tuple[int, SLO]]:
     """The id of each SLO; what is new, or counts other calls than before, is counted from the raw calls first.
 
     Reading all calls takes long, so it happens outside the transaction that keeps the result: nobody folds without the
@@ -36,12 +44,16 @@ def register_slos(opened: Store, lease: Lease, slos: Sequence[SLO], now_ns: int)
         return [(known[slo.name, slo.fingerprint], slo) for slo in slos]
     verdicts = Verdicts([(-1 - index, slo) for index, slo in enumerate(fresh)])
     if fresh:
+        judged, folded = 0, _count_folded(opened)
+        progress("calls for new SLOs", 0, folded)
         for calls in _folded_calls(opened, lease):
             _judge(calls, verdicts)
+            judged += len(calls)
+            progress("calls for new SLOs", judged, folded)
     with opened.write() as connection:
         lease.renew(connection)
         ids = {-1 - index: _insert(connection, slo) for index, slo in enumerate(fresh)}
-        store_verdicts(connection, verdicts.renumbered(ids))
+        write(connection, merge_verdicts(Rows(connection), verdicts.renumbered(ids)))
         for slo_id, slo in zip(ids.values(), fresh, strict=True):
             before = _counters(connection, slo.name, slo_id)
             if before is not None:  # its counters carry on from where the old definition left them
@@ -87,6 +99,11 @@ def _counters(connection: Connection, name: str, newer_than: int) -> tuple[int, 
     return None if row is None else (row.good, row.bad)
 
 
+def _count_folded(opened: Store) -> int:
+    with opened.read() as connection:
+        return int(connection.execute(text("SELECT count(*) FROM calls WHERE folded = 1")).scalar_one())
+
+
 def _folded_calls(opened: Store, lease: Lease) -> Iterator[list[tuple[Any, ...]]]:
     """Every call folded so far, a chunk at a time; those not folded yet come by the ordinary way."""
     after = ""
@@ -110,19 +127,8 @@ def _folded_calls(opened: Store, lease: Lease) -> Iterator[list[tuple[Any, ...]]
 
 
 def _judge(calls: Sequence[tuple[Any, ...]], verdicts: Verdicts) -> None:
-    judges: dict[tuple[Any, ...], list[Judge]] = {}
-    judged = Judged()
-    for _, ended_at_ns, batch_job, operation, provider, model, *rest in calls:
-        key = (batch_job, operation, provider, model)
-        if key not in judges:
-            judges[key] = verdicts.judges(Series(batch_job or "", operation, provider or "", model or ""))
-        if not judges[key]:
-            continue
-        (
-            judged.status, judged.error_type, judged.stream, judged.duration_ns, judged.ttft_ns, judged.output_tokens,
-            judged.cost_nanousd,
-        ) = rest  # fmt: skip
-        for judge, good, bad in judges[key]:
-            verdict = judge(judged)
-            if verdict is not None:
-                (good if verdict else bad)(ended_at_ns // MINUTE_NS)
+    by_series: dict[tuple[Any, ...], list[tuple[Any, ...]]] = defaultdict(list)
+    for call in calls:
+        by_series[call[1:5]].append(call[5:])
+    for (batch_job, operation, provider, model), those in by_series.items():
+        verdicts.judge(Series(batch_job or "", operation, provider or "", model or ""), those)

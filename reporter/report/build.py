@@ -13,11 +13,13 @@ from sqlalchemy import Connection, text
 from reporter import state
 from reporter.report.calls import read_calls
 from reporter.report.jobs import read_jobs
+from reporter.report.json_form import moment
 from reporter.report.labels import Groups, Labels, read_groups
-from reporter.report.model import ActiveCalls, CallTotals, HistogramTotal, Report, SelfStatus
+from reporter.report.model import ActiveCalls, CallTotals, HistogramTotal, Report, SelfStatus, SLOStatus
 from reporter.report.slos import read_slos
-from reporter.report.windows import round_up
-from reporter.slo.durations import format_duration
+from reporter.report.windows import round_up, spans
+from reporter.retention import PRUNED_BEFORE
+from reporter.slo.durations import format_duration, parse_duration
 from reporter.slo.spec import SLO
 from reporter.tally import MINUTE_NS, TOTAL_SUMS, Series
 
@@ -41,10 +43,12 @@ def build(
     notes: list[str] = []
     lengths = sorted({*windows_ns, *(length for slo in slos for _, length in slo.windows)})
     lengths = _within_reach(connection, end, lengths, notes)
+    counted = read_slos(connection, slos, end, lengths, windows_ns)
+    notes += _counted_in_part(counted, end * MINUTE_NS)
     groups = read_groups(connection, labels, max_values_per_label)
     return Report(
         as_of_ns=end * MINUTE_NS,
-        slos=read_slos(connection, slos, end, lengths, windows_ns),
+        slos=counted,
         calls=read_calls(connection, groups, end, [length for length in lengths if length in set(windows_ns)]),
         jobs=read_jobs(connection, end * MINUTE_NS),
         totals=_totals(connection, groups),
@@ -54,16 +58,42 @@ def build(
     )
 
 
+_RESOLUTION_NAMES = {1: "minutes", 60: "hours", 1440: "days"}
+
+
 def _within_reach(connection: Connection, end: int, lengths: Sequence[int], notes: list[str]) -> list[int]:
-    """Leave out windows whose left edge lies where minutes were pruned: they can't be cut exactly any more."""
-    pruned = state.get_integer(connection, "minutes_pruned_before")
-    reachable = [length for length in lengths if not pruned or (end * MINUTE_NS - length) // MINUTE_NS >= pruned]
+    """Leave out windows that can't be put together exactly any more, because tallies they are made of were pruned."""
+    pruned = {resolution: state.get_integer(connection, name) for resolution, name in PRUNED_BEFORE.items()}
+    missing: dict[int, list[str]] = {}
+    reachable = []
     for length in lengths:
-        if length not in reachable:
-            notes.append(
-                f"window {format_duration(length)} is left out: minute tallies before it were pruned (retention.minutes)"
-            )
+        gone = [span.resolution for span in spans(end, [length]) if span.first < pruned[span.resolution]]
+        if gone:
+            missing.setdefault(min(gone), []).append(format_duration(length))
+        else:
+            reachable.append(length)
+    for resolution, windows in missing.items():
+        name, since = _RESOLUTION_NAMES[resolution], moment(pruned[resolution] * MINUTE_NS)
+        notes.append(
+            f"left out: {', '.join(windows)}, for which tallies of {name} from before {since} would be needed; they were"
+            f" pruned (retention.{name})"
+        )
     return reachable
+
+
+def _counted_in_part(slos: Sequence[SLOStatus], as_of_ns: int) -> list[str]:
+    """Which windows reach back beyond what their SLO, new or changed, could be counted from."""
+    notes = []
+    for slo in slos:
+        since_ns = slo.counted_from_ns
+        if since_ns is not None:
+            short = [label for label in slo.windows if as_of_ns - parse_duration(label) < since_ns]
+            if short:
+                notes.append(
+                    f"{slo.slo} is new or changed and counts from {moment(since_ns)} on, because older raw calls were pruned"
+                    f" (retention.calls): {', '.join(short)} may lack some"
+                )
+    return notes
 
 
 # ── totals, in flight, the reporter itself ──

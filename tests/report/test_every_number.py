@@ -20,11 +20,12 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from reporter import cycle
 from reporter.config import parse_config
 from reporter.config.model import Config
+from reporter.fold import FoldRules, fold
 from reporter.ingest import ingest_file
 from reporter.report.json_form import as_json
 from reporter.schema import CALL_COLUMNS, TABLES
 from reporter.store import Store, open_store
-from tests.report.reference import CONFIG, SECONDS, Call, check, exposed
+from tests.report.reference import CONFIG, LABELS, SECONDS, Call, check, exposed
 
 NS = 10**9
 AS_OF_NS = 1_790_000_040 * NS  # a whole minute
@@ -131,6 +132,32 @@ def test_every_number_of_any_history_equals_brute_force_with_late_rows_between_t
     bring_in(store, tmp_path / "late.jsonl", [*calls, *ended])  # the first ones again
     check(report(store, config, AS_OF_NS), calls, ended, AS_OF_NS)
     check(report(store, config, EARLIER_NS), calls, ended, EARLIER_NS)
+    check_exposed(store, config, calls)
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(facts=st.lists(_call_facts, min_size=1, max_size=20), away=st.sets(st.integers(0, 19), min_size=1))
+def test_calls_declared_lost_whose_ends_arrive_after_all_leave_no_trace(
+    database_url: str, tmp_path: Path, facts: list[dict[str, Any]], away: set[int]
+) -> None:
+    config, store = config_for(database_url), open_store(database_url)
+    empty(store)
+    calls = [as_call(number, told) for number, told in enumerate(facts)]
+    gone = [call for number, call in enumerate(calls) if number in away and call["status"] != "lost"]
+    starts = [
+        {"kind": "start", "call_id": call["call_id"], "started_at_ns": call["ended_at_ns"] - 3_600 * NS,
+         **{label: call[label] for label in LABELS}} for call in gone
+    ]  # fmt: skip
+    bring_in(store, tmp_path / "first.jsonl", [*starts, *(call for call in calls if call not in gone)])
+    with cycle.leased(store, config) as lease:
+        assert fold(store, lease, config.slos, FoldRules(), now_ns=AS_OF_NS + 86_400 * NS).lost_calls == len(starts)
+    lost = [{**dict.fromkeys(call), **{label: call[label] for label in ("call_id", "ended_at_ns", *LABELS)},
+             "status": "lost"} if call in gone else call for call in calls]  # fmt: skip
+    check(report(store, config, AS_OF_NS), lost, [], AS_OF_NS)
+
+    bring_in(store, tmp_path / "late.jsonl", calls)
+
+    check(report(store, config, AS_OF_NS), calls, [], AS_OF_NS)
     check_exposed(store, config, calls)
 
 
