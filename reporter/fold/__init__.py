@@ -1,9 +1,9 @@
 """The fold: each new fact is counted exactly once, however many reporters run and wherever one dies.
 
-    starts that ran out → lost calls; runs that ran out → lost runs          (`ends`)
-    lost calls whose end came after all → taken back                         (`ends`)
     changed SLOs → counted again from the rows that are left                 (`slos`)
+    starts that ran out → lost calls; runs that ran out → lost runs          (`ends`)
     new calls → priced, added to tallies and totals, and marked              (here, through `rows`)
+    what is left: calls known before; lost ones whose end came are taken back (`ends`), and the true one counted
 
 Every transaction renews the lease first (`reporter.lease`), so a reporter that lost it commits nothing, and whatever only the
 fold writes may be read before.  So new calls are read, priced, summed and merged outside, and the writing transaction is
@@ -120,7 +120,19 @@ def _fold(
         lease.renew(connection)
         runs = fold_runs(connection, rules.max_duration_ns or {}, rules.run_lost_after_ns, now_ns)
         lost = declare_lost(connection, rules.lost_after_ns, now_ns)
+    folded = _fold_calls(opened, lease, counted, prices, progress)
+    with opened.write() as connection:  # now that little is left to look through
+        lease.renew(connection)
         corrected = resolve_twins(connection, counted)
+    if corrected:
+        folded += _fold_calls(opened, lease, counted, prices, progress)
+    return FoldResult(calls=folded, lost_calls=lost, corrected_calls=corrected, runs=runs)
+
+
+def _fold_calls(
+    opened: Store, lease: Lease, counted: Sequence[tuple[int, SLO]], prices: PriceList, progress: Progress
+) -> int:
+    """Count new calls; how many."""
     folded = waiting = 0
     for calls in _batches(opened):
         waiting = waiting or (len(calls) if len(calls) < BATCH else _pending(opened))
@@ -130,7 +142,7 @@ def _fold(
             _keep(opened, lease, tally(chunk, counted, prices))
             folded += len(chunk)
     progress("new calls", folded, folded)
-    return FoldResult(calls=folded, lost_calls=lost, corrected_calls=corrected, runs=runs)
+    return folded
 
 
 def _batches(opened: Store) -> Iterator[list[Row]]:
