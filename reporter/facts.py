@@ -40,7 +40,7 @@ def text(value: object, most: int = MOST_LABEL) -> str | None:
     if len(value) > most:
         value = value[: most - 1] + "…"
     if not value.isascii():
-        value = value.encode("utf-8", "replace").decode("utf-8").replace("\ud800", "\ufffd")
+        value = value.encode("utf-8", "replace").decode("utf-8")
     return value.replace("\0", "\ufffd") if "\0" in value else value
 
 
@@ -107,29 +107,27 @@ def nanousd(usd: object, flags: list[str]) -> int | None:
 
 
 def attributes(given: Mapping[Any, object] | None) -> str | None:
-    """Attributes as JSON text of at most 16 KiB; names of secrets are left out, values that are no JSON become text."""
+    """Attributes as JSON text of at most 16 KiB; names of secrets are left out, values that are no JSON become text.
+
+    What is too long keeps its numbers, and says so.  Read back and given again, the result is the same text.
+    """
     if not given:
         return None
     import json
 
-    kept = {}
-    for name, value in given.items():
-        key = text(name)
-        if key is not None and not is_secret(key):
-            kept[key] = _plain(value, 4)
+    def written(kept: dict[str, object]) -> str:
+        return json.dumps(kept, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+
     try:
-        found = json.dumps(kept, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
-    except Exception:
+        plain = ((text(name), _plain(value, 4)) for name, value in given.items())
+        kept = {name: value for name, value in plain if name is not None and not is_secret(name)}
+        if len(found := written(kept)) <= MOST_ATTRIBUTES:
+            return found
+        numbers = {name: value for name, value in kept.items() if isinstance(value, int | float)}
+        found = written({**numbers, "truncated": True})
+        return found if len(found) <= MOST_ATTRIBUTES else written({"truncated": True})
+    except Exception:  # a stranger's mapping; what it throws is not the job's affair
         return None
-    if len(found) <= MOST_ATTRIBUTES:
-        return found
-    return (
-        json.dumps({"truncated": True, **{k: v for k, v in kept.items() if isinstance(v, int | float | bool)}})[
-            :MOST_ATTRIBUTES
-        ]
-        if len(kept) < 100
-        else '{"truncated":true}'
-    )
 
 
 def is_secret(name: str) -> bool:
@@ -144,11 +142,15 @@ def _plain(value: object, depth: int) -> object:
     if value is None or value is True or value is False:
         return value
     if type(value) is int:
-        return value if -(2**63) <= value < 2**63 else str(value)[:MOST_LABEL]
+        return value if -(2**63) <= value < 2**63 else text(value)
     if type(value) is float:
         return value if value - value == 0 else None
-    if depth and isinstance(value, dict):
-        return {str(text(k)): _plain(v, depth - 1) for k, v in list(value.items())[:100] if not is_secret(str(text(k)))}
-    if depth and isinstance(value, list | tuple):
-        return [_plain(item, depth - 1) for item in value[:100]]
+    try:
+        if depth and isinstance(value, dict):
+            items = [(str(text(name)), inner) for name, inner in list(value.items())[:100]]
+            return {name: _plain(inner, depth - 1) for name, inner in items if not is_secret(name)}
+        if depth and isinstance(value, list | tuple):
+            return [_plain(item, depth - 1) for item in value[:100]]
+    except Exception:  # a stranger's container
+        return None
     return text(value, 4_096)
