@@ -15,7 +15,7 @@ from reporter.errors import LeaseHeld
 from reporter.exposition import render, validate
 from reporter.family import Family
 from reporter.fold import FoldResult, FoldRules, fold
-from reporter.ingest import ingest_spool
+from reporter.ingest import flag_future, ingest_spool
 from reporter.lease import Lease, acquire, release
 from reporter.metrics import families
 from reporter.publish.delivery import deliver, preview
@@ -49,6 +49,7 @@ def catch_up(
     """Bring in the spool and fold everything new."""
     for directory in directories_for(config.database):
         ingest_spool(store, directory)
+    flag_future(store, time.time_ns())
     jobs = config.jobs.items()
     rules = FoldRules(
         lost_after_ns=config.report.lost_after_ns,

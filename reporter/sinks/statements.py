@@ -23,18 +23,16 @@ def call_statement(mark: str, columns: Sequence[str]) -> str:
 
 def correction_statement(mark: str, columns: Sequence[str]) -> str:
     """One more parameter: call_id.  The true end of a call that had been declared lost; nothing otherwise."""
-    selected = ", ".join(_typed("calls", name, mark) for name in columns)
     return (
-        f"INSERT INTO corrections ({', '.join(columns)}) SELECT {selected}"
+        f"INSERT INTO corrections ({', '.join(columns)}) SELECT {', '.join([mark] * len(columns))}"
         f" WHERE EXISTS (SELECT 1 FROM calls WHERE call_id = {mark} AND status = 'lost') ON CONFLICT DO NOTHING"
     )
 
 
 def start_statement(mark: str, columns: Sequence[str]) -> str:
     """One more parameter: call_id.  Nothing when the call has ended already."""
-    selected = ", ".join(_typed("starts", name, mark) for name in columns)
     return (
-        f"INSERT INTO starts ({', '.join(columns)}) SELECT {selected}"
+        f"INSERT INTO starts ({', '.join(columns)}) SELECT {', '.join([mark] * len(columns))}"
         f" WHERE NOT EXISTS (SELECT 1 FROM calls WHERE call_id = {mark}) ON CONFLICT DO NOTHING"
     )
 
@@ -53,11 +51,30 @@ def trouble_statement(mark: str, columns: Sequence[str]) -> str:
     return f"{insert_statement('troubles', columns, mark)} ON CONFLICT (trouble_id) DO NOTHING"
 
 
-def _typed(table: str, column: str, mark: str) -> str:
-    """Postgres can't tell a bare parameter's type in a SELECT list."""
-    if mark == "?":
-        return mark
-    from reporter.schema import INTEGER, TABLES
+# ── the first three again for many rows at once, on Postgres: parameters are a list of values a column ──
 
-    kind = next(kind for name, kind, _ in TABLES[table][0] if name == column)
-    return f"{mark}::{'bigint' if kind == INTEGER else 'text'}"
+
+def calls_statement(columns: Sequence[str]) -> str:
+    """Returns the ids of those that were not known."""
+    return f"{_insert_arrays('calls', columns)} ON CONFLICT (call_id) DO NOTHING RETURNING call_id"
+
+
+def corrections_statement(columns: Sequence[str]) -> str:
+    """Of those calls that had been declared lost."""
+    known = "SELECT 1 FROM calls WHERE calls.call_id = fact.call_id AND calls.status = 'lost'"
+    return f"{_insert_arrays('corrections', columns)} WHERE EXISTS ({known}) ON CONFLICT DO NOTHING"
+
+
+def starts_statement(columns: Sequence[str]) -> str:
+    """Of those calls that have not ended already."""
+    ended = "SELECT 1 FROM calls WHERE calls.call_id = fact.call_id"
+    return f"{_insert_arrays('starts', columns)} WHERE NOT EXISTS ({ended}) ON CONFLICT DO NOTHING"
+
+
+def _insert_arrays(table: str, columns: Sequence[str]) -> str:
+    from reporter.schema import TABLES, type_name
+
+    types = {name: type_name("postgresql", kind) for name, kind, _ in TABLES[table][0]}
+    arrays = ", ".join(f"%s::{types[name]}[]" for name in columns)
+    names = ", ".join(columns)
+    return f"INSERT INTO {table} ({names}) SELECT {names} FROM unnest({arrays}) AS fact ({names})"

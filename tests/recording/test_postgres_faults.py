@@ -1,0 +1,268 @@
+"""Postgres in trouble, as a job sees it: it pays a deadline once, is told once, and its facts arrive once, later."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from select import select
+from socket import AF_UNIX, SHUT_RDWR, socket
+
+import psycopg
+import pytest
+
+from tests.cli import console
+from tests.servers import Postgres, Standby
+
+DEADLINE_SECONDS = 2.0
+JOB = """
+import sys
+import reporter
+@reporter.job("nightly")
+def main():
+    for _ in range(10):
+        with reporter.call("chat", user_id="u-17"):
+            pass
+for _ in range(3):
+    main()
+print("done")
+sys.exit(3)
+"""
+
+
+def run(directory: Path, url: str, program: str = JOB, **more: str) -> subprocess.CompletedProcess[str]:
+    """A job, whose state directory lies in `directory`."""
+    return subprocess.run(
+        [sys.executable, "-c", program], env=console.environment(directory, REPORTER_DATABASE_URL=url, **more),
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def stored(url: str) -> tuple[int, int]:
+    """(calls, different call ids) in the database."""
+    with psycopg.connect(url) as connection:
+        found = connection.execute("SELECT count(*), count(DISTINCT call_id) FROM calls").fetchone()
+    assert found is not None
+    return found
+
+
+def spool_files(directory: Path) -> list[Path]:
+    return sorted((directory / ".local/state/reporter/spool").glob("*/*"))
+
+
+@contextmanager
+def _down(server: Postgres, url: str) -> Iterator[str]:
+    server.crash()
+    yield url
+    server.start()
+
+
+@contextmanager
+def _frozen(server: Postgres, url: str) -> Iterator[str]:
+    with server.frozen():
+        yield url
+
+
+@contextmanager
+def _locked(server: Postgres, url: str) -> Iterator[str]:
+    """Something holds what the job needs, and does not let go."""
+    with psycopg.connect(url) as connection:
+        connection.execute("LOCK TABLE calls")
+        yield url
+
+
+@contextmanager
+def _standby(server: Postgres, url: str) -> Iterator[str]:
+    """The name of the primary leads to a replica: its socket is where the primary's was."""
+    replica = Standby(server)
+    ours, theirs = server.directory / ".s.PGSQL.5432", replica.directory / ".s.PGSQL.5432"
+    aside = ours.with_name("aside")
+    ours.rename(aside)
+    ours.symlink_to(theirs)
+    try:
+        yield url
+    finally:
+        ours.unlink()
+        aside.rename(ours)
+        replica.stop()
+
+
+@contextmanager
+def _wrong_password(server: Postgres, url: str) -> Iterator[str]:
+    access = server.data / "pg_hba.conf"
+    before = access.read_text()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS guarded")
+        connection.execute("CREATE ROLE guarded LOGIN PASSWORD 'right'")
+        access.write_text("local all guarded scram-sha-256\n" + before)
+        connection.execute("SELECT pg_reload_conf()")
+        time.sleep(0.2)  # the postmaster reads it when it gets the signal
+        yield url.replace("owner@", "guarded:canary@")
+        access.write_text(before)
+        connection.execute("SELECT pg_reload_conf()")
+
+
+Trouble = Callable[[Postgres, str], AbstractContextManager[str]]
+TROUBLES: dict[str, tuple[Trouble, str]] = {
+    "down": (_down, "No such file or directory"),
+    "frozen": (_frozen, "no answer within 2 s"),
+    "locked": (_locked, "no answer within 2 s"),
+    "standby": (_standby, "read-only transaction"),
+    "wrong password": (_wrong_password, "password authentication failed"),
+}
+
+
+def next_job(directory: Path, url: str) -> int:
+    """How many calls it adds itself."""
+    done = run(directory, url)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "done\n", "")
+    return 30
+
+
+def reporters_fold(directory: Path, url: str) -> int:
+    done = console.run(directory, "report", REPORTER_DATABASE_URL=url)
+    assert (done.returncode, done.stderr) == (0, "")
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("trouble", "later"),
+    [
+        ("down", reporters_fold), ("frozen", next_job), ("locked", next_job), ("standby", reporters_fold),
+        ("wrong password", next_job),
+    ],
+)  # fmt: skip
+def test_a_job_pays_its_deadline_once_and_its_facts_arrive_once_later(
+    tmp_path: Path, own_postgres: Postgres, trouble: str, later: Callable[[Path, str], int]
+) -> None:
+    url = own_postgres.fresh()
+    between, says = TROUBLES[trouble]
+    with between(own_postgres, url) as troubled_url:
+        began = time.monotonic()
+        done = run(tmp_path, troubled_url)
+        seconds = time.monotonic() - began
+
+    assert (done.returncode, done.stdout) == (3, "done\n")
+    assert seconds < DEADLINE_SECONDS + 1.5  # Python's start, and psycopg's
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("reporter: Postgres took nothing: ")
+    assert says in done.stderr
+    (waiting,) = {str(path.parent) for path in spool_files(tmp_path)}
+    assert f"facts wait in {waiting} for the next run that can reach it, or for: reporter ingest" in done.stderr
+    assert "canary" not in done.stderr
+    assert stored(url) == (0, 0)
+    more = later(tmp_path, url)
+    assert stored(url) == (30 + more, 30 + more)
+    assert spool_files(tmp_path) == []
+    with psycopg.connect(url) as connection:
+        runs = connection.execute("SELECT status, count(*) FROM runs GROUP BY status").fetchall()
+    assert runs == [("success", 3 + more // 10)]
+
+
+FAILOVER = """
+import sys
+import reporter
+@reporter.job("nightly")
+def main():
+    for _ in range(10):
+        with reporter.call("chat"):
+            pass
+main()
+print("first", flush=True)
+sys.stdin.readline()
+main()
+print("second", flush=True)
+sys.stdin.readline()
+main()
+"""
+
+
+def test_a_server_that_fails_over_amid_the_job_gets_everything_from_the_same_job(
+    tmp_path: Path, own_postgres: Postgres
+) -> None:
+    url = own_postgres.fresh()
+    job = subprocess.Popen(
+        [sys.executable, "-c", FAILOVER], env=console.environment(tmp_path, REPORTER_DATABASE_URL=url), text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert job.stdin is not None
+    assert job.stdout is not None
+    assert job.stdout.readline() == "first\n"
+    assert stored(url) == (10, 10)
+    own_postgres.crash()
+    print(file=job.stdin, flush=True)
+    assert job.stdout.readline() == "second\n"
+    own_postgres.start()
+    _, told = job.communicate("\n", timeout=30)
+    assert (job.returncode, told.count("reporter: ")) == (0, 1)
+    assert stored(url) == (30, 30)
+    assert spool_files(tmp_path) == []
+
+
+# ── the reply to COMMIT is lost ──
+
+
+class Deaf:
+    """A door to a server that loses the reply to the first COMMIT, and the connection with it."""
+
+    def __init__(self, server: Postgres) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="reporter-door-"))
+        self.server = server
+        self.lost = 0
+        self.listening = socket(AF_UNIX)
+        self.listening.bind(str(self.directory / ".s.PGSQL.5432"))
+        self.listening.listen()
+        self.thread = threading.Thread(target=self._accept)
+        self.thread.start()
+
+    def close(self) -> None:
+        self.listening.shutdown(SHUT_RDWR)
+        self.thread.join(10)
+        self.listening.close()
+        shutil.rmtree(self.directory)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self.listening.accept()
+            except OSError:
+                return
+            with client, socket(AF_UNIX) as server:
+                server.connect(str(self.server.directory / ".s.PGSQL.5432"))
+                self._forward(client, server)
+
+    def _forward(self, client: socket, server: socket) -> None:
+        while True:
+            for source in select([client, server], [], [], 30)[0]:
+                data = source.recv(65_536)
+                if source is server and b"COMMIT" in data and not self.lost:  # done there; nobody here will know
+                    self.lost += 1
+                    return
+                if not data:
+                    return
+                (server if source is client else client).sendall(data)
+
+
+def test_a_lost_reply_to_commit_leaves_each_row_once(tmp_path: Path, postgres: Postgres, postgres_url: str) -> None:
+    door = Deaf(postgres)
+    try:
+        through = postgres_url.replace(str(postgres.directory), str(door.directory))
+        program = "import reporter\nfor _ in range(10):\n    with reporter.call('chat'):\n        pass\nprint('done')"
+        done = run(tmp_path, through, program)
+        assert (done.returncode, done.stdout, door.lost) == (0, "done\n", 1)
+        assert done.stderr.count("reporter: Postgres took nothing: ") == 1
+        assert stored(postgres_url) == (10, 10)
+        assert len(spool_files(tmp_path)) == 1  # it can't know
+        assert run(tmp_path, through, program).stderr == ""
+        assert stored(postgres_url) == (20, 20)
+        assert spool_files(tmp_path) == []
+        with psycopg.connect(postgres_url) as connection:
+            assert connection.execute("SELECT count(*) FROM corrections").fetchone() == (0,)
+    finally:
+        door.close()
