@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from reporter import __version__
 from reporter.config.model import Config
-from reporter.errors import LeaseHeld
+from reporter.errors import LeaseHeld, StoreConflict
 from reporter.exposition import render, validate
 from reporter.family import Family
 from reporter.fold import FoldResult, FoldRules, fold
@@ -27,6 +27,9 @@ from reporter.report.model import Report
 from reporter.retention import Pruned, Retention, prune
 from reporter.sinks.spool import directories_for
 from reporter.store import Store
+
+MOST_CONFLICTS = 5
+"""How often a fold begins anew because a job wrote the same rows at that moment; it happens on Postgres."""
 
 
 @contextmanager
@@ -55,6 +58,11 @@ def catch_up(
         lost_after_ns=config.report.lost_after_ns,
         max_duration_ns={name: job.max_duration_ns for name, job in jobs if job.max_duration_ns is not None},
     )
+    for _ in range(MOST_CONFLICTS):
+        try:
+            return fold(store, lease, config.slos, rules, progress=progress)
+        except StoreConflict:  # a run ended while it was being declared lost, say; what was counted stays counted
+            continue
     return fold(store, lease, config.slos, rules, progress=progress)
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
-from reporter.errors import ConfigError, ReporterError, SchemaError, StoreError
+from reporter.errors import ConfigError, ReporterError, SchemaError, StoreConflict, StoreError
 from reporter.revision import HEAD
 from reporter.sinks.postgresql import misread, without_secrets
 from reporter.sinks.sqlite import create
@@ -168,9 +168,13 @@ def _translated(url: str, engine: Engine) -> Iterator[None]:
     except ReporterError:
         raise
     except DBAPIError as error:
-        raise StoreError(f"{url}: {_advice(error.orig, engine)}") from error
+        raise _kind(error.orig)(f"{url}: {_advice(error.orig, engine)}") from error
     except engine.dialect.loaded_dbapi.Error as error:  # from a cursor of the driver's own
-        raise StoreError(f"{url}: {_advice(error, engine)}") from error
+        raise _kind(error)(f"{url}: {_advice(error, engine)}") from error
+
+
+def _kind(error: object) -> type[StoreError]:
+    return StoreConflict if getattr(error, "sqlstate", None) in _CONFLICTS else StoreError
 
 
 def _advice(error: object, engine: Engine) -> str:
@@ -178,7 +182,10 @@ def _advice(error: object, engine: Engine) -> str:
     return next((f"{message}; {remedy}" for sign, remedy in _REMEDIES if sign in message), message)
 
 
+_CONFLICTS = ("40001", "40P01")  # serialization failure, deadlock
 _REMEDIES = (
+    ("could not serialize", "somebody else wrote the same rows at that moment: try again"),
+    ("deadlock detected", "somebody else wrote the same rows at that moment: try again"),
     ("not a database", "the file is kept as it is: restore a backup, or move it away to begin anew"),
     ("malformed", "the file is kept as it is: restore a backup, or move it away to begin anew"),
     ("locked", f"another program held it for {BUSY_SECONDS:.0f} s; try again"),

@@ -7,9 +7,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
@@ -21,6 +23,7 @@ from reporter.ingest import ingest_file, ingest_spool
 from reporter.report.json_form import as_json
 from reporter.store import open_store
 from tests.cli import console
+from tests.servers import wait_for
 
 AT_NS = 1_790_000_000 * 10**9
 BAD = [
@@ -173,3 +176,24 @@ def test_calls_from_the_future_are_flagged_and_in_no_window_before_their_time(
     assert flags == {
         "now": "input_tokens", "soon": "input_tokens", "tomorrow": "input_tokens,future", "2261": "input_tokens,future",
     }  # fmt: skip
+
+
+def test_a_run_that_ends_while_it_is_declared_lost_has_ended(postgres_url: str, tmp_path: Path) -> None:
+    now_ns = time.time_ns()
+    with psycopg.connect(postgres_url) as job, psycopg.connect(postgres_url, autocommit=True) as other:
+        other.execute(
+            "INSERT INTO runs (run_id, batch_job, started_at_ns, status) VALUES ('0-run', 'nightly', %s, 'running')",
+            (now_ns - 2 * 86_400 * 10**9,),
+        )
+        job.execute("UPDATE runs SET status = 'success', ended_at_ns = %s", (now_ns,))
+        store, config = open_store(postgres_url), config_for(postgres_url)
+        with ThreadPoolExecutor() as reporters:
+            reporter = reporters.submit(cycle.report, store, config, now_ns)
+            waiting = (
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            )
+            wait_for(lambda: other.execute(waiting).fetchone() == (1,), 20, "the fold waits for the job")
+            job.commit()
+            assert reporter.result(20).self_status.folded
+        found = other.execute("SELECT batch_job, status, runs FROM job_totals").fetchall()
+    assert found == [("nightly", "success", 1)]
