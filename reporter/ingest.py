@@ -55,7 +55,7 @@ def ingest_file(store: Store, path: Path, progress: Callable[[int], None] = lamb
                     _insert(connection, good)
                     if wrong:
                         state.add(connection, "bad_lines_total", len(wrong))
-                keep_bad(str(reasons), wrong, anew=False)
+                keep_bad(str(reasons), wrong, once=False)
                 lines += len(chunk)
                 bad += len(wrong)
                 progress(sum(map(len, chunk)))
@@ -79,7 +79,7 @@ def ingest_spool(store: Store, directory: str, progress: Callable[[int], None] =
                 content = file.read().splitlines(keepends=True)
             with store.append() as connection:
                 good, wrong = read_lines(content, _pruned_before_ns(connection))
-                _insert(connection, [*good, *told_of(path, len(wrong))])
+                _insert(connection, [*good, *told_of(path, 0, len(wrong))])
             keep_bad(path + ".bad", wrong)
             os.unlink(path)
         except OSError as error:

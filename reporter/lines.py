@@ -56,21 +56,24 @@ def read_lines(lines: Iterable[bytes], pruned_before_ns: int = 0) -> tuple[list[
     return good, wrong
 
 
-def keep_bad(path: str, wrong: Collection[tuple[bytes, str]], *, anew: bool = True) -> None:
+def keep_bad(path: str, wrong: Collection[tuple[bytes, str]], *, once: bool = True) -> None:
     """Put lines that are no facts aside, with their reasons, into a file that only this user can read.
 
-    `anew`: they are all there is, so what an interrupted reading left is replaced.
+    `once`: unless they are what it ends with, because an earlier reading was interrupted after this.
 
     Raises:
         OSError: it can't be written, or is a link.
     """
     if not wrong:
         return
-    flags = os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | (os.O_TRUNC if anew else os.O_APPEND)
-    with open(os.open(path, flags, 0o600), "wb") as file:
-        for line, reason in wrong:
-            told = {"reason": reason, "line": line.decode("utf-8", "replace").rstrip("\n")[:10_000]}
-            file.write(json.dumps(told).encode() + b"\n")
+    told = b"".join(
+        json.dumps({"reason": reason, "line": line.decode("utf-8", "replace").rstrip("\n")[:10_000]}).encode() + b"\n"
+        for line, reason in wrong
+    )
+    with open(os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW, 0o600), "r+b") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - len(told)))
+        if not once or file.read() != told:
+            file.write(told)
 
 
 def read_line(line: bytes, pruned_before_ns: int = 0) -> Fact:

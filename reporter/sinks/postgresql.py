@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 RETRY_SECONDS = 300.0  # after that a job pays for a server in trouble again: less than a hundredth of its time
 MOST_REASON = 300
+LEAST_SECRET = 3  # characters; fewer would be found in any message
 
 
 class PostgresSink:
@@ -92,7 +93,7 @@ class PostgresSink:
             except ImportError:
                 ended.append("psycopg is not installed (pip install 'reporter[postgres]')")
             except Exception as error:  # whatever the driver throws: the lines are still in the spool
-                ended.append(f"{type(error).__name__}: {without_secrets(str(error), self.url)}"[:MOST_REASON])
+                ended.append(_reason(error, self.url))
 
         self._thread = Thread(target=run, name="reporter-flush", daemon=True)
         self._thread.start()
@@ -120,6 +121,22 @@ class PostgresSink:
         self.spool.after_fork_in_child()
 
 
+def _reason(error: Exception, url: str) -> str:
+    """What a driver says, and what to do about it."""
+    said = getattr(getattr(error, "diag", None), "message_primary", None) or str(error)
+    reason = f"{type(error).__name__}: {without_secrets(said, url)}"[:MOST_REASON]
+    remedy = _REMEDIES.get(getattr(error, "sqlstate", None) or "")
+    return f"{reason}; {remedy}" if remedy else reason
+
+
+_REMEDIES = {
+    "25006": "this server is a standby, name the primary in the database URL",
+    "42501": "grant this role what a recorder needs, docs/postgres.md says how",
+    "42703": "its schema is older than this program, run: reporter db upgrade",
+    "42P01": "it has no schema yet, run: reporter db upgrade",
+}
+
+
 def misread(url: str) -> str:
     """Why a driver would take a part of the password for something else, and show it; nothing if it would not."""
     authority, _, path = url.partition("://")[2].partition("?")[0].replace("#", "/").partition("/")
@@ -140,6 +157,6 @@ def without_secrets(message: str, url: str) -> str:
     secrets = [os.environ.get("PGPASSWORD", ""), *written.split("@"), *map(unquote, written.split("@"))]
     secrets += [value for name, value in parse_qsl(url.partition("?")[2]) if "password" in name.lower()]
     for secret in secrets:
-        if secret:
+        if len(secret) >= LEAST_SECRET:
             message = message.replace(secret, "***")
     return " ".join(message.split())

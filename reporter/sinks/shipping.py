@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
     from reporter.lines import Fact
 
+    Rows = list[tuple[Any, ...]]
+
 CHUNK = 1_000
-"""Lines in one transaction: what a deadline cuts short goes on there the next time."""
+"""Lines in one transaction."""
 
 
 def orphans(directory: str) -> Iterator[tuple[str, int]]:
@@ -48,22 +50,18 @@ def write(cursor: Any, mark: str, told: Iterable[Fact]) -> None:
 
     Ends go first, so that the start of a call that has ended is not written at all.
     """
-    rows: dict[str, list[tuple[Any, ...]]] = {kind: [] for kind in COLUMNS}
+    rows: dict[str, Rows] = {kind: [] for kind in COLUMNS}
     for kind, fact in told:
         rows[kind].append(fact)
     if mark == "?":
-        _write_rows(cursor, rows["call"], rows["start"])
+        _write_rows(cursor, rows["call"], rows["start"], rows["run"])
     else:
-        _write_arrays(cursor, rows["call"], rows["start"])
-    for statement, of_kind in (
-        (statements.run_statement(mark, RUN_COLUMNS), rows["run"]),
-        (statements.trouble_statement(mark, TROUBLE_COLUMNS), rows["trouble"]),
-    ):
-        if of_kind:
-            cursor.executemany(statement, of_kind)
+        _write_arrays(cursor, rows["call"], rows["start"], rows["run"])
+    if rows["trouble"]:
+        cursor.executemany(statements.trouble_statement(mark, TROUBLE_COLUMNS), rows["trouble"])
 
 
-def _write_rows(cursor: Any, calls: Iterable[tuple[Any, ...]], starts: Iterable[tuple[Any, ...]]) -> None:
+def _write_rows(cursor: Any, calls: Rows, starts: Rows, runs: Rows) -> None:
     """One by one, as SQLite likes it."""
     call = statements.call_statement("?", CALL_COLUMNS)
     correction = statements.correction_statement("?", CALL_COLUMNS)
@@ -72,9 +70,10 @@ def _write_rows(cursor: Any, calls: Iterable[tuple[Any, ...]], starts: Iterable[
         if cursor.rowcount == 0:
             cursor.execute(correction, (*fact, fact[0]))
     cursor.executemany(statements.start_statement("?", START_COLUMNS), ((*fact, fact[0]) for fact in starts))
+    cursor.executemany(statements.run_statement("?", RUN_COLUMNS), runs)
 
 
-def _write_arrays(cursor: Any, calls: list[tuple[Any, ...]], starts: list[tuple[Any, ...]]) -> None:
+def _write_arrays(cursor: Any, calls: Rows, starts: Rows, runs: Rows) -> None:
     """All at once: Postgres answers a statement at a time, and each answer takes longer than its row."""
     if calls:
         cursor.execute(statements.calls_statement(CALL_COLUMNS), _columns(calls))
@@ -84,9 +83,12 @@ def _write_arrays(cursor: Any, calls: list[tuple[Any, ...]], starts: list[tuple[
             cursor.execute(statements.corrections_statement(CALL_COLUMNS), _columns(known))
     if starts:
         cursor.execute(statements.starts_statement(START_COLUMNS), _columns(starts))
+    if runs:
+        named = [dict(zip(RUN_COLUMNS, fact, strict=True)) for fact in runs]
+        cursor.executemany(statements.run_statement_by_name(RUN_COLUMNS), named)
 
 
-def _columns(rows: list[tuple[Any, ...]]) -> list[list[Any]]:
+def _columns(rows: Rows) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
@@ -150,30 +152,33 @@ class Shipping:
         return connection
 
     def _ship(self, connection: Any, path: str, fd: int) -> None:
+        """Ship a file from its end, and cut off what is committed: so a deadline costs no more than the last chunk."""
         with open(fd, "rb", closefd=False) as file:
             lines = file.read().splitlines(keepends=True)
-        bad: list[tuple[bytes, str]] = []
-        for first in range(0, len(lines), CHUNK):
-            good, wrong = read_lines(lines[first : first + CHUNK])
-            bad += wrong
-            if first + CHUNK >= len(lines):
-                good += told_of(path, len(bad))
+        size = sum(map(len, lines))
+        while lines:
+            chunk = lines[-CHUNK:]
+            del lines[-CHUNK:]
+            size -= sum(map(len, chunk))
+            good, bad = read_lines(chunk)
             with connection.transaction(), connection.cursor() as cursor:
-                write(cursor, "%s", good)
+                write(cursor, "%s", [*good, *told_of(path, size, len(bad))])
             self.lines += len(good)
-        keep_bad(path + ".bad", bad)
+            keep_bad(path + ".bad", bad)
+            if lines:
+                os.ftruncate(fd, size)
         os.unlink(path)
 
 
-def told_of(path: str, bad: int) -> list[Fact]:
-    """The trouble that a spool file with so many bad lines is; the same one each time the file is read."""
+def told_of(path: str, offset: int, bad: int) -> list[Fact]:
+    """The trouble that so many bad lines of a spool file from `offset` on are; the same one each time they are read."""
     if not bad:
         return []
     from reporter.ids import uuid7_of
 
     at_ns = os.stat(path).st_mtime_ns
     told = {
-        "trouble_id": uuid7_of(at_ns, path.encode("utf-8", "surrogateescape")), "at_ns": at_ns,
+        "trouble_id": uuid7_of(at_ns, f"{path}:{offset}".encode("utf-8", "surrogateescape")), "at_ns": at_ns,
         "host": os.uname().nodename, "trouble": "bad_line", "occurrences": bad,
         "detail": facts.text(path + ".bad", 1_000),
     }  # fmt: skip

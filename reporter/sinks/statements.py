@@ -48,10 +48,10 @@ def run_statement(mark: str, columns: Sequence[str]) -> str:
 
 def trouble_statement(mark: str, columns: Sequence[str]) -> str:
     """A trouble that is known already changes nothing."""
-    return f"{insert_statement('troubles', columns, mark)} ON CONFLICT (trouble_id) DO NOTHING"
+    return f"{insert_statement('troubles', columns, mark)} ON CONFLICT DO NOTHING"
 
 
-# ── the first three again for many rows at once, on Postgres: parameters are a list of values a column ──
+# ── Postgres: the first three again for many rows at once, with a list of values a column as parameters ──
 
 
 def calls_statement(columns: Sequence[str]) -> str:
@@ -69,6 +69,16 @@ def starts_statement(columns: Sequence[str]) -> str:
     """Of those calls that have not ended already."""
     ended = "SELECT 1 FROM calls WHERE calls.call_id = fact.call_id"
     return f"{_insert_arrays('starts', columns)} WHERE NOT EXISTS ({ended}) ON CONFLICT DO NOTHING"
+
+
+def run_statement_by_name(columns: Sequence[str]) -> str:
+    """`run_statement` on Postgres, where `excluded` may be read only by who may read the table; parameters are named."""
+    marks = ", ".join(f"%({name})s" for name in columns)
+    updates = ", ".join(f"{name} = %({name})s" for name in columns if name != "run_id")
+    return (
+        f"INSERT INTO runs ({', '.join(columns)}) VALUES ({marks}) ON CONFLICT (run_id) DO UPDATE SET {updates}"
+        " WHERE runs.status IN ('running', 'lost') AND %(status)s NOT IN ('running', 'lost')"
+    )
 
 
 def _insert_arrays(table: str, columns: Sequence[str]) -> str:

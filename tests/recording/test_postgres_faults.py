@@ -266,3 +266,116 @@ def test_a_lost_reply_to_commit_leaves_each_row_once(tmp_path: Path, postgres: P
             assert connection.execute("SELECT count(*) FROM corrections").fetchone() == (0,)
     finally:
         door.close()
+
+
+# ── a server that is there, and does not take everything ──
+
+PIECE = "import os, reporter\nreporter.record(operation='another')\nreporter.flush(timeout=0.4)\nos._exit(0)"
+
+
+def test_a_backlog_that_no_deadline_is_long_enough_for_arrives_piece_by_piece(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    line = '{{"kind":"call","call_id":"0-{}","operation":"chat","ended_at_ns":1790000000000000000}}\n'
+    (spool / "17-0.jsonl").write_text("".join(line.format(number) for number in range(30_000)))
+    counts = [0]
+    while list(spool.iterdir()) and len(counts) < 40:
+        done = run(tmp_path, postgres_url, PIECE, REPORTER_SPOOL_DIR=str(spool))
+        assert done.returncode == 0
+        counts.append(stored(postgres_url)[0])
+    assert counts[1] < 30_000  # else this test shows nothing
+    assert counts[-1] == stored(postgres_url)[1] == 30_000 + len(counts) - 1
+    assert list(spool.iterdir()) == []
+
+
+FULL = """
+import reporter, reporter.sinks.spool as spool
+spool.MOST_BYTES, spool.ROTATE_DIRTY_BYTES = 60_000, 10_000
+for _ in range(1_000):
+    with reporter.call("chat"):
+        pass
+print("done")
+"""
+
+
+def test_a_spool_at_its_limit_keeps_what_it_has_and_a_job_says_what_it_drops(
+    tmp_path: Path, own_postgres: Postgres
+) -> None:
+    """The reporter, and the server, dead for days."""
+    url = own_postgres.fresh()
+    kept: list[int] = []
+    with _down(own_postgres, url):
+        for _ in range(3):
+            done = run(tmp_path, url, FULL)
+            assert (done.returncode, done.stdout) == (0, "done\n")
+            assert done.stderr.count("reporter: ") == 1
+            kept.append(sum(path.stat().st_size for path in spool_files(tmp_path)))
+        assert "its limit" in done.stderr
+    assert 40_000 < kept[0] == kept[1] == kept[2] < 80_000
+    reporters_fold(tmp_path, url)
+    assert stored(url)[0] == stored(url)[1] > 100
+    assert spool_files(tmp_path) == []
+
+
+RUN_THAT_IS_SHIPPED_TWICE = """
+import reporter
+with reporter.job("j"), reporter.call("x"):
+    reporter.flush()
+"""
+
+
+def test_the_roles_of_the_documentation_can_do_their_work_and_no_more(tmp_path: Path, own_postgres: Postgres) -> None:
+    url = own_postgres.fresh()
+    _, _, page = (Path(__file__).parents[2] / "docs" / "postgres.md").read_text().partition("```sql\n")
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute(page.partition("```")[0])  # type: ignore[arg-type]  # text that was not written here
+        as_job, as_reporter = (url.replace("owner@", f"reporter_{name}@") for name in ("job", "reporter"))
+
+        assert next_job(tmp_path, as_job) == 30
+        owner.execute("UPDATE calls SET status = 'lost'")
+        assert run(tmp_path, as_job, RUN_THAT_IS_SHIPPED_TWICE).stderr == ""
+        reporters_fold(tmp_path, as_reporter)
+        assert console.run(tmp_path, "prune", REPORTER_DATABASE_URL=as_reporter).returncode == 0
+        assert stored(url) == (31, 31)
+        assert owner.execute("SELECT status FROM runs WHERE batch_job = 'j'").fetchall() == [("success",)]
+    for user, statement in (
+        (as_job, "SELECT model FROM calls"),
+        (as_job, "SELECT * FROM runs"),
+        (as_job, "SELECT * FROM v_calls"),
+        (as_job, "UPDATE calls SET status = 'success'"),
+        (as_job, "DELETE FROM runs"),
+        (as_job, "INSERT INTO totals SELECT"),
+        (as_job, "UPDATE leases SET holder = 'me'"),
+        (as_job, "DROP TABLE calls"),
+        (as_reporter, "DROP TABLE calls"),
+        (as_reporter, "ALTER TABLE calls ADD COLUMN mine TEXT"),
+    ):
+        with psycopg.connect(user) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(statement)  # type: ignore[arg-type]  # one of those above
+
+
+def test_a_database_without_schema_or_rights_is_told_with_the_remedy(tmp_path: Path, own_postgres: Postgres) -> None:
+    empty, url = own_postgres.url("postgres"), own_postgres.fresh()
+    assert "it has no schema yet, run: reporter db upgrade; facts wait in " in run(tmp_path, empty).stderr
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute("CREATE ROLE nobody_special LOGIN")
+    told = run(tmp_path, url.replace("owner@", "nobody_special@")).stderr
+    assert "permission denied for table " in told
+    assert "grant this role what a recorder needs, docs/postgres.md says how" in told
+
+
+@pytest.mark.parametrize(
+    "password", ["zeb@rab", "zeb/rab", "zeb?rab", "zeb#rab", "zebrab%zz", "12?zebrab", "12/zebrab"]
+)
+def test_no_message_holds_a_part_of_a_password_that_is_not_encoded(tmp_path: Path, password: str) -> None:
+    url = f"postgresql://u:{password}@127.0.0.1:1/name"
+    job = run(tmp_path, url)
+    reporter = console.run(tmp_path, "report", REPORTER_DATABASE_URL=url)
+
+    assert (job.returncode, job.stdout, job.stderr.count("reporter: ")) == (3, "done\n", 1)
+    assert (reporter.stdout, reporter.stderr.count("reporter: ")) == ("", 1)
+    assert reporter.returncode in (1, 2)
+    for told in (job.stderr, reporter.stderr):
+        assert not any(part in told for part in ("zeb", "rab")), told
