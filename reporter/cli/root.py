@@ -15,6 +15,8 @@ from reporter import __version__
 from reporter.config import load_config
 from reporter.config.model import Config
 from reporter.errors import ConfigError, SchemaError
+from reporter.filesystem import warning
+from reporter.sinks.spool import sqlite_path
 from reporter.store import Store, open_store
 
 COMMANDS = {
@@ -40,7 +42,10 @@ class Context:
         config = load_config(self._config_path)
         if self.database_option:
             config = config.model_copy(update={"database": self.database_option})
-        for sentence in config.unsupported:
+        warnings = list(config.unsupported)
+        if config.database.startswith("sqlite"):
+            warnings.append(warning(Path(sqlite_path(config.database))))
+        for sentence in filter(None, warnings):
             click.echo(f"reporter: warning: {sentence}", err=True)
         return config
 
