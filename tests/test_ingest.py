@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -197,3 +198,43 @@ def test_a_run_that_ends_while_it_is_declared_lost_has_ended(postgres_url: str, 
             assert reporter.result(20).self_status.folded
         found = other.execute("SELECT batch_job, status, runs FROM job_totals").fetchall()
     assert found == [("nightly", "success", 1)]
+
+
+def test_a_spool_file_that_was_just_made_is_left_to_its_owner(tmp_path: Path, database_url: str) -> None:
+    """Between making it and locking it, its owner can be overtaken; what it writes then must not go with the file."""
+    path = left_behind(tmp_path / "spool", [])
+    store = open_store(database_url)
+    ingest_spool(store, str(tmp_path / "spool"))
+    assert path.exists()
+    os.utime(path, (0, 0))  # its owner died long ago
+    ingest_spool(store, str(tmp_path / "spool"))
+    assert not path.exists()
+
+
+RUNS = """
+import reporter, time
+until = time.monotonic() + 2
+while time.monotonic() < until:
+    with reporter.job("nightly"):
+        for _ in range(3):
+            with reporter.call("chat"):
+                reporter.flush()
+"""
+
+
+def test_a_reporter_at_work_takes_nothing_from_jobs_at_work(tmp_path: Path, database_url: str) -> None:
+    config, store = config_for(database_url), open_store(database_url)
+    environment = {**os.environ, "REPORTER_DATABASE_URL": database_url}
+    jobs = [subprocess.Popen([sys.executable, "-c", RUNS], env=environment) for _ in range(3)]
+    while any(job.poll() is None for job in jobs):
+        assert cycle.report(store, config, time.time_ns()).self_status.folded
+    assert [job.returncode for job in jobs] == [0, 0, 0]
+    cycle.report(store, config, time.time_ns())
+    with store.read() as connection:
+        calls = connection.execute(text("SELECT status, count(*), count(DISTINCT call_id) FROM calls GROUP BY status"))
+        ((status, count, different),) = calls.fetchall()
+        runs = connection.execute(text("SELECT status, count(*) FROM runs GROUP BY status")).fetchall()
+        totals = connection.execute(text("SELECT sum(calls) FROM totals")).scalar_one()
+    assert status == "success"
+    assert count == different == totals
+    assert [tuple(row) for row in runs] == [("success", count // 3)]

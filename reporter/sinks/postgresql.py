@@ -7,6 +7,7 @@ deadline.  Lines stay in the spool until their transaction is known to be commit
 from __future__ import annotations
 
 import os
+from _thread import allocate_lock
 from time import monotonic
 
 from reporter.sinks.spool import Spool, directories_for
@@ -32,6 +33,7 @@ class PostgresSink:
         self.problem = ""  # why the last flush failed
         self._paid_seconds = self._paid_at = 0.0  # for flushes that failed since the last one that did not
         self._thread: Thread | None = None
+        self._flushing = allocate_lock()
 
     def start(self, fact: Fact, deadline_at_ns: int | None) -> None:
         """Keep a call's start while it is in flight."""
@@ -56,20 +58,26 @@ class PostgresSink:
         Flushes that fail take `timeout` in sum, not each, until RETRY_SECONDS have gone by.
         """
         began = monotonic()
-        if self._paid_seconds >= timeout:
-            if began - self._paid_at < RETRY_SECONDS:
-                return False
-            self._paid_seconds = 0.0
-        problem = self._ship(timeout - self._paid_seconds)
-        self.problem = problem and (
-            f"Postgres took {problem}; facts wait in {self.spool.directories[0]}"
-            " for the next run that can reach it, or for: reporter ingest --spool"
-        )
-        self._paid_at = monotonic()
-        self._paid_seconds = self._paid_seconds + self._paid_at - began if problem else 0.0
-        return not problem
+        if not self._flushing.acquire(timeout=timeout):
+            self.problem = self.problem or "Postgres took nothing yet: another thread's flush is not done"
+            return False
+        try:
+            if self._paid_seconds >= timeout:
+                if began - self._paid_at < RETRY_SECONDS:
+                    return False
+                self._paid_seconds = 0.0
+            problem = self._ship(began + timeout - self._paid_seconds)
+            self.problem = problem and (
+                f"Postgres took {problem}; facts wait in {self.spool.directories[0]}"
+                " for the next run that can reach it, or for: reporter ingest --spool"
+            )
+            self._paid_at = monotonic()
+            self._paid_seconds = self._paid_seconds + self._paid_at - began if problem else 0.0
+            return not problem
+        finally:
+            self._flushing.release()
 
-    def _ship(self, timeout: float) -> str:
+    def _ship(self, deadline: float) -> str:
         """How much was not shipped and why; nothing when all was."""
         from threading import Thread
 
@@ -78,9 +86,10 @@ class PostgresSink:
         unreadable = misread(self.url)
         if unreadable:
             return f"nothing: {unreadable}"
-        if self._thread is not None and self._thread.is_alive():  # cut off, and still looking up a name
+        timeout = max(0.0, deadline - monotonic())
+        if self._thread is not None:
             self._thread.join(timeout)
-            if self._thread.is_alive():
+            if self._thread.is_alive():  # cut off long ago, and still looking up a name
                 return "nothing: still no answer"
         self.spool.hand_over()
         shipping = Shipping(self.url, self.spool.directories)
@@ -97,12 +106,14 @@ class PostgresSink:
 
         self._thread = Thread(target=run, name="reporter-flush", daemon=True)
         self._thread.start()
-        self._thread.join(timeout)
-        if not ended:
-            shipping.cut()
+        try:
+            self._thread.join(max(0.0, deadline - monotonic()))
+        finally:  # a time limit of the job's may fire here
+            if not ended:
+                shipping.cut()
         reason = ended[0] if ended else f"no answer within {timeout:.2g} s"
         if shipping.lines:
-            return reason and f"only the first {shipping.lines} facts: {reason}"
+            return reason and f"only {shipping.lines} facts: {reason}"
         return reason and f"nothing: {reason}"
 
     def close(self) -> None:
@@ -118,6 +129,7 @@ class PostgresSink:
     def after_fork_in_child(self) -> None:
         """The file and the thread are the parent's."""
         self._thread = None
+        self._flushing = allocate_lock()  # nobody here can release one that another thread held
         self.spool.after_fork_in_child()
 
 

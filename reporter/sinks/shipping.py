@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from time import time
 
 from reporter import facts
 from reporter.lines import COLUMNS, keep_bad, read_lines
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     Rows = list[tuple[Any, ...]]
 
+NEWBORN_SECONDS = 60.0
 CHUNK = 1_000
 """Lines in one transaction."""
 
@@ -37,8 +39,11 @@ def orphans(directory: str) -> Iterator[tuple[str, int]]:
             continue
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(fd).st_ino != os.stat(path).st_ino:
+            found = os.fstat(fd)
+            if found.st_ino != os.stat(path).st_ino:
                 raise OSError
+            if found.st_size == 0 and time() - found.st_mtime < NEWBORN_SECONDS:
+                raise OSError  # its owner has made it and not locked it yet: what it will write must not be removed
         except OSError:
             os.close(fd)
             continue

@@ -205,6 +205,92 @@ def test_a_server_that_fails_over_amid_the_job_gets_everything_from_the_same_job
     assert spool_files(tmp_path) == []
 
 
+LIMITED = """
+import signal, time
+import reporter
+class TooLate(Exception):
+    pass
+def stop(number, frame):
+    raise TooLate
+signal.signal(signal.SIGALRM, stop)
+signal.setitimer(signal.ITIMER_REAL, 0.7)
+began = time.monotonic()
+try:
+    with reporter.job("nightly"), reporter.call("chat"):
+        pass
+except TooLate:
+    print("stopped", time.monotonic() - began < 1)
+"""
+
+
+def test_a_time_limit_that_fires_during_a_flush_is_the_jobs(tmp_path: Path, own_postgres: Postgres) -> None:
+    url = own_postgres.fresh()
+    with own_postgres.frozen():
+        done = run(tmp_path, url, LIMITED)
+    assert (done.returncode, done.stdout) == (0, "stopped True\n"), done.stderr
+    reporters_fold(tmp_path, url)
+    assert stored(url) == (1, 1)
+
+
+FORKING = """
+import os, threading, time
+import reporter
+def work():
+    for _ in range(20):
+        with reporter.call("chat"):
+            pass
+flushing = threading.Thread(target=reporter.flush, args=(1.0,))
+work()
+flushing.start()
+time.sleep(0.5)  # it waits for the server
+children = []
+for _ in range(3):
+    pid = os.fork()
+    if pid == 0:
+        work()
+        os.write(1, b"child %d\\n" % reporter.flush(0.2))
+        os._exit(0)
+    children.append(pid)
+for pid in children:
+    os.waitpid(pid, 0)
+flushing.join()
+print("done")
+"""
+
+
+def test_a_fork_during_a_flush_neither_hangs_nor_loses(tmp_path: Path, own_postgres: Postgres) -> None:
+    url = own_postgres.fresh()
+    with own_postgres.frozen():
+        done = run(tmp_path, url, FORKING)
+    assert (done.returncode, done.stdout) == (0, "child 0\n" * 3 + "done\n"), done.stderr
+    assert next_job(tmp_path, url) == 30
+    assert stored(url) == (110, 110)
+    assert spool_files(tmp_path) == []
+
+
+THREADED = """
+import threading
+import reporter
+def work():
+    for _ in range(5):
+        with reporter.job("nightly"), reporter.call("chat"):
+            pass
+threads = [threading.Thread(target=work) for _ in range(16)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+
+
+def test_runs_that_end_at_once_in_many_threads_lose_nothing_and_complain_of_nothing(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    done = run(tmp_path, postgres_url, THREADED)
+    assert (done.returncode, done.stderr) == (0, "")
+    reporters_fold(tmp_path, postgres_url)
+    assert stored(postgres_url) == (80, 80)
+    assert spool_files(tmp_path) == []
+
+
 # ── the reply to COMMIT is lost ──
 
 
