@@ -6,6 +6,7 @@ CPU time, medians of batches taken in turn, so that a noisy neighbour strikes al
 
 from __future__ import annotations
 
+import compileall
 import os
 import resource
 import sqlite3
@@ -20,6 +21,7 @@ from pathlib import Path
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
+import reporter
 from reporter import Recorder
 from reporter.sinks.postgresql import PostgresSink
 
@@ -138,6 +140,9 @@ def process_ms(program: str, environment: dict[str, str]) -> float:
 
 
 def measure_processes(directory: str) -> None:
+    compileall.compile_dir(
+        Path(reporter.__file__).parent, quiet=1
+    )  # as pip does with whatever it installs, peers included
     environment = {
         **os.environ, "REPORTER_DATABASE_URL": f"sqlite:///{directory}/process.db", "PEER": f"{directory}/peer.db",
     }  # fmt: skip

@@ -19,10 +19,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
-    from typing import Any, TypeVar
+    from typing import Any, Protocol, TypeVar
 
     from reporter.recorder import Recorder
     from reporter.run import ActiveRun
+
+    class Belonging(Protocol):
+        """A run, or what stands for one."""
+
+        told: dict[str, str]  # columns of each of its calls
+        told_json: str
 
     F = TypeVar("F", bound=Callable[..., Any])
 
@@ -52,7 +58,7 @@ _FIRST_SAID = ("provider", "model")  # what an outer call said of itself is not 
 class CallRecording:
     """Calls about to be recorded: decorate a function with it, or enter it."""
 
-    __slots__ = ("_entered", "attributes", "deadline_ns", "operation", "recorder", "told")
+    __slots__ = ("_entered", "attributes", "deadline_ns", "recorder", "told", "told_json")
 
     def __init__(
         self,
@@ -68,6 +74,7 @@ class CallRecording:
         for name, value in (("provider", provider), ("model", model)):
             if value is not None:
                 self.told[name] = facts.text(value)
+        self.told_json = facts.json_members(self.told)
         self.deadline_ns = deadline_ns
         self.attributes = attributes
         self._entered: list[ActiveCall] = []
@@ -80,19 +87,19 @@ class CallRecording:
     def begin(self) -> ActiveCall:
         """Begin one call; a context manager that ends it."""
         recorder = self.recorder
-        active = ActiveCall(recorder)
+        active: ActiveCall = unrecorded
         try:
+            active = ActiveCall(recorder)
             outer = current_call.get()
             if outer is not None and outer.open:
-                active.owner = outer
-                for name in _FIRST_SAID:
-                    active.tell(name, self.told.get(name))
-                if self.attributes:
-                    active.set(**self.attributes)
+                active.enrich(outer, self)
             elif not recorder.disabled:
                 active.begin(self)
         except BaseException as error:
-            recorder.wall(error, active)
+            try:
+                recorder.wall(error, active)
+            except (RecursionError, MemoryError):
+                recorder.unsaid += 1
         return active
 
     def __enter__(self) -> ActiveCall:
@@ -121,13 +128,13 @@ class ActiveCall:
     open = False  # from its beginning until it is kept, in the process that began it
     status: str | None = None  # what the user's code says; else the end says it
     attributes: dict[str, object] | None = None
+    flags: list[str] | None = None
     started_ns = 0  # of the monotonic clock
     _token: Any = None
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.fact: dict[str, Any] = {}
-        self.flags: list[str] = []
 
     # ── what users say ──
 
@@ -156,7 +163,10 @@ class ActiveCall:
             if "usage_status" not in known:
                 known["usage_status"] = "complete" if "input_tokens" in told or "output_tokens" in told else "missing"
         except BaseException as error:
-            self.recorder.wall(error)
+            try:
+                self.recorder.wall(error)
+            except (RecursionError, MemoryError):
+                self.recorder.unsaid += 1
 
     def first_token(self) -> None:
         """Mark the first chunk that carried text, reasoning or a tool call."""
@@ -171,6 +181,8 @@ class ActiveCall:
         if value is None or (name in _FIRST_SAID and name in target.fact):
             return
         if name in _COUNTS:
+            if target.flags is None:
+                target.flags = []
             stored: int | str | None = facts.integer(value, _COUNTS[name], name, target.flags)
         elif name in _TEXTS or name in _FIRST_SAID:
             stored = facts.text(value)
@@ -182,35 +194,44 @@ class ActiveCall:
 
     # ── opening and closing ──
 
+    def enrich(self, outer: ActiveCall, recording: CallRecording) -> None:
+        """Whatever is said of this call is said of `outer`."""
+        self.owner = outer
+        for name in _FIRST_SAID:
+            self.tell(name, recording.told.get(name))
+        if recording.attributes:
+            self.set(**recording.attributes)
+
     def begin(self, recording: CallRecording) -> None:
         """Date it, and keep its start."""
         recorder = self.recorder
         at_ns = recorder.clock.wall_ns()
-        fact = self.fact = {"call_id": uuid7(at_ns), "started_at_ns": at_ns, **recording.told}
-        self.attach_run()
+        call_id = uuid7(at_ns)
+        run = self.run()
+        self.fact = {"call_id": call_id, "started_at_ns": at_ns, **recording.told, **run.told}
         if recording.attributes:
             self.attributes = {**recording.attributes}
         self._token = current_call.set(self)
         self.open = True
         recorder.open.add(self)
-        deadline_ns = recording.deadline_ns
-        self.started_ns = recorder.clock.monotonic_ns()
-        recorder.sink.start(fact, None if deadline_ns is None else at_ns + deadline_ns)
-        self.started_ns = recorder.clock.monotonic_ns()  # what keeping the start took is not the call's
+        told = recording.told_json + run.told_json
+        if recording.deadline_ns is not None:
+            told += f',"deadline_at_ns":{at_ns + recording.deadline_ns}'
+        try:
+            recorder.sink.start(call_id, at_ns, told)
+        finally:
+            self.started_ns = recorder.clock.monotonic_ns()  # what keeping the start took is not the call's
 
-    def attach_run(self) -> None:
-        """Belong to the run of this context, else of this process, else of the environment."""
+    def run(self) -> Belonging:
+        """What it belongs to: the run of this context, else of this process, else what the environment says."""
         recorder = self.recorder
         run = current_run.get()
-        if (run is None or run.recorder is not recorder) and recorder.runs:
-            run = recorder.runs[-1]
-        if run is not None:
-            self.fact["batch_job"], self.fact["run_id"] = run.name, run.run_id
-        else:
-            if recorder.job_name is not None:
-                self.fact["batch_job"] = recorder.job_name
-            if recorder.run_id is not None:
-                self.fact["run_id"] = recorder.run_id
+        if run is None or run.recorder is not recorder:
+            if recorder.runs:
+                return recorder.runs[-1]
+            if run is None:
+                return recorder.belonging
+        return run
 
     def __enter__(self) -> ActiveCall:
         return self
@@ -223,7 +244,12 @@ class ActiveCall:
         try:
             self.close(error)
         except BaseException as trouble:
-            self.recorder.wall(trouble, self)
+            try:
+                self.recorder.wall(trouble, self)
+            except (RecursionError, MemoryError):
+                self.recorder.unsaid += 1
+            self.open = False  # dropped
+            self.recorder.open.discard(self)
 
     def pause(self) -> None:
         """What this context calls from here on is not part of this call."""
@@ -278,3 +304,26 @@ class ActiveCall:
         self.recorder.sink.call(fact)
         self.open = False
         self.recorder.open.discard(self)
+
+
+class _Unrecorded(ActiveCall):
+    """A call for which there was no room left: at the end of the stack, or of memory."""
+
+    def __init__(self) -> None:
+        return
+
+    def set(self, **attributes: object) -> None:
+        return
+
+    def usage(self, reply: object) -> None:
+        return
+
+    def first_token(self) -> None:
+        return
+
+    @property
+    def call_id(self) -> None:
+        return None
+
+
+unrecorded = _Unrecorded()

@@ -7,6 +7,11 @@ Nothing here raises.
 
 from __future__ import annotations
 
+try:
+    from _json import encode_basestring_ascii as quote
+except ImportError:  # another Python than CPython
+    from json.encoder import encode_basestring_ascii as quote
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +30,19 @@ _SECRETS = frozenset(
     ("token", "key", "password", "passwd", "pwd", "secret", "authorization", "auth", "cookie", "apikey", "credential",
      "credentials", "bearer")
 )  # fmt: skip
+
+
+def json_members(columns: Mapping[str, Any]) -> str:
+    """Columns and their values as members of a JSON object, each after a comma."""
+    members = ""
+    for name, value in columns.items():
+        if type(value) is int:
+            members += f',"{name}":{value}'
+        elif name == "attributes":
+            members += f',"attributes":{value}'  # JSON already
+        else:
+            members += f',"{name}":{quote(value)}'
+    return members
 
 
 def text(value: object, most: int = MOST_LABEL) -> str | None:

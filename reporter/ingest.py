@@ -104,14 +104,13 @@ def ingest_spool(store: Store, directory: str, progress: Callable[[int], None] =
 def flag_future(store: Store, now_ns: int) -> int:
     """Flag calls that wait to be folded and end after `now_ns`: somebody's clock is wrong; how many."""
     with store.append() as connection:
-        new = " AND seq > :folded" if store.dialect == "sqlite" else ""
         flagged = connection.execute(
             text(
                 "UPDATE calls SET flags = CASE WHEN flags IS NULL THEN 'future' ELSE flags || ',future' END"
-                f" WHERE folded_at_ns IS NULL{new} AND ended_at_ns > :edge"
+                " WHERE folded = 0 AND ended_at_ns > :edge"
                 " AND (flags IS NULL OR flags NOT LIKE '%future%')"
             ),
-            {"edge": now_ns + FUTURE_NS, "folded": state.get_integer(connection, "folded_seq")},
+            {"edge": now_ns + FUTURE_NS},
         )
         return flagged.rowcount
 

@@ -126,7 +126,7 @@ def compare(connection: Connection) -> list[str]:
                 told.append(f"{table}.{name} should be {'nullable' if nullable else 'NOT NULL'}")
             if str(actual[name]["type"]).upper().partition(" COLLATE")[0] != schema.type_name(
                 connection.dialect.name, kind
-            ) and name not in (("seq", "series_id", "slo_id") if connection.dialect.name == "sqlite" else ()):
+            ) and name not in (("series_id", "slo_id") if connection.dialect.name == "sqlite" else ()):
                 told.append(f"{table}.{name} is {actual[name]['type']}, not {kind}")
         if tuple(found.get_pk_constraint(table)["constrained_columns"]) != primary_key:
             told.append(f"table {table} should have the primary key ({', '.join(primary_key)})")
@@ -134,11 +134,7 @@ def compare(connection: Connection) -> list[str]:
         if unique != set(uniques):
             told.append(f"table {table} has unique constraints {sorted(unique)}; expected {sorted(uniques)}")
         indexes = {i["name"] for i in found.get_indexes(table) if not i.get("duplicates_constraint")}
-        wanted = {
-            name
-            for name, (of, _, _, only) in schema.INDEXES.items()
-            if of == table and only in (None, connection.dialect.name)
-        }
+        wanted = {name for name, (of, _, _) in schema.INDEXES.items() if of == table}
         if indexes != wanted:
             told.append(f"table {table} has indexes {sorted(map(str, indexes))}; expected {sorted(wanted)}")
     told += [f"view {view} is missing" for view in VIEWS if view not in views]

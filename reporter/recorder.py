@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from _thread import RLock, get_ident
 
 from reporter import facts
 from reporter.call import ActiveCall, CallRecording
@@ -18,11 +19,23 @@ if TYPE_CHECKING:
     from reporter.sinks.open import Sink
 
 
+OPENING_SECONDS = 1.0  # that opening a sink, or a fork meanwhile, waits for another thread's
+
+
 class Clock:
     """The two clocks: one that dates, one that measures."""
 
     wall_ns = staticmethod(time.time_ns)
     monotonic_ns = staticmethod(time.monotonic_ns)
+
+
+class OutsideRuns:
+    """What calls belong to that are in no run of this process."""
+
+    def __init__(self, job: str | None, run_id: str | None) -> None:
+        named = (("batch_job", facts.text(job)), ("run_id", facts.text(run_id)))
+        self.told = {name: value for name, value in named if value is not None}
+        self.told_json = facts.json_members(self.told)
 
 
 class Recorder:
@@ -44,13 +57,13 @@ class Recorder:
                 " write sqlite:///FILE or postgresql://USER@HOST/NAME"
             )
         environment = os.environ.get
-        self.job_name = facts.text(job or environment("REPORTER_JOB"))
-        self.run_id = facts.text(environment("REPORTER_RUN_ID"))
+        self.belonging = OutsideRuns(job or environment("REPORTER_JOB"), environment("REPORTER_RUN_ID"))
         self.disabled = environment("REPORTER_DISABLED") == "1"
         self.clock = clock or Clock()
         self.runs: list[ActiveRun] = []  # of this process, for threads that were started without their context
         self.open: set[ActiveCall] = set()
         self.troubles: dict[str, int] = {}  # what went wrong and is in no database yet, by kind
+        self.unsaid = 0  # what went wrong where there was no room even to say so
         self.troubled = 0
         self.warned_ns = self.told_ns = 0
         self._url, self._sink = url, sink
@@ -122,7 +135,10 @@ class Recorder:
         try:
             return self._record(operation, status, duration_seconds, ttft_seconds, ended_at, cost_usd, call_id, told)
         except BaseException as error:
-            self.wall(error)
+            try:
+                self.wall(error)
+            except (RecursionError, MemoryError):
+                self.unsaid += 1
             return None
 
     def _record(
@@ -139,7 +155,7 @@ class Recorder:
         from reporter.ids import uuid7
 
         active = ActiveCall(self)
-        flags = active.flags
+        flags = active.flags = []
         ended_at_ns = self.clock.wall_ns() if ended_at is None else facts.moment(ended_at, flags)
         if ended_at_ns is None:
             ended_at_ns = self.clock.wall_ns()
@@ -151,7 +167,7 @@ class Recorder:
             "ended_at_ns": ended_at_ns,
             "operation": facts.text(operation),
         }
-        active.attach_run()
+        active.fact.update(active.run().told)
         measured = (
             ("duration_ns", duration_ns),
             ("ttft_ns", facts.nanoseconds(ttft_seconds, "ttft_ns", flags)),
@@ -167,9 +183,9 @@ class Recorder:
     def flush(self, timeout: float = 2.0) -> bool:
         """Bring what waits to the database within `timeout` seconds; whether nothing waits any more."""
         try:
-            if self._sink is None and self._url is None and not self.troubles:
+            if self._sink is None and self._url is None and not self.troubles and not self.unsaid:
                 return True
-            if self.troubles:
+            if self.troubles or self.unsaid:
                 from reporter.trouble import tell
 
                 tell(self)
@@ -192,13 +208,21 @@ class Recorder:
     @property
     def sink(self) -> Sink:
         """Where facts go; opened with the first one."""
-        sink = self._sink
-        if sink is None:
-            from reporter.sinks.open import open_sink
+        return self._sink or self._open()
 
-            sink = self._sink = open_sink(self._url)
-            _watch_process(self)
-        return sink
+    def _open(self) -> Sink:
+        locked = _opening.acquire(timeout=OPENING_SECONDS)
+        try:
+            if self._sink is None:
+                _watch_process(self)
+                from reporter import outcome, trouble  # noqa: F401  # now: a signal handler may strike amid a later import
+                from reporter.sinks.open import open_sink
+
+                self._sink = open_sink(self._url)
+            return self._sink
+        finally:
+            if locked:
+                _opening.release()
 
     def wall(self, error: BaseException, active: ActiveCall | None = None) -> None:
         """Swallow a recorder's own trouble, count it and warn; pass on what is the job's."""
@@ -206,14 +230,16 @@ class Recorder:
             from reporter.trouble import handle
 
             handle(self, error, active)
-        except (RecursionError, MemoryError):  # no room left even for that; the job may have what there is
-            return
+        except (RecursionError, MemoryError, ImportError):  # no room left even for that, or amid that very import
+            if not isinstance(error, Exception):
+                raise error from None
+            self.unsaid += 1
 
     def abandon(self) -> None:
         """End calls that are still open in a process that ends by itself."""
         for active in list(self.open):
             active.status = active.status or "abandoned"
-            active.close(None)
+            active.__exit__(None, None, None)
 
 
 def _misuse(sentence: str) -> None:
@@ -225,6 +251,8 @@ def _misuse(sentence: str) -> None:
 # ── forks and the end of the process: once for all recorders that ever kept a fact ──
 
 _recorders: set[Recorder] = set()
+_opening = RLock()  # held while a sink is opened: who forks amid an import hands its child a lock that nobody releases
+_forked_by = 0  # the thread that holds it for its fork
 
 
 def _watch_process(recorder: Recorder) -> None:
@@ -243,16 +271,25 @@ def _sinks() -> list[Sink]:
 
 
 def _before_fork() -> None:
+    global _forked_by
+    if _opening.acquire(timeout=OPENING_SECONDS):
+        _forked_by = get_ident()
     for sink in _sinks():
         sink.before_fork()
 
 
 def _after_fork_in_parent() -> None:
+    global _forked_by
     for sink in _sinks():
         sink.after_fork_in_parent()
+    if _forked_by == get_ident():
+        _forked_by = 0
+        _opening.release()
 
 
 def _after_fork_in_child() -> None:
+    global _opening, _forked_by
+    _opening, _forked_by = RLock(), 0
     for recorder in list(_recorders):
         for call in recorder.open:  # the parent's are the parent's to end
             call.open = False

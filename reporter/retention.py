@@ -83,19 +83,18 @@ def _remember(connection: Connection, name: str, value: int) -> None:
 
 
 def _prune_calls(connection: Connection, before_ns: int) -> int:
-    """Folded calls only, never the newest row: SQLite would give its rowid away again.
+    """Folded calls only.
 
-    Ids of recorders begin with the call's start, so the unique index finds old rows without an index on their end; ids
-    from elsewhere (they do not begin with `0`) are looked at one by one.
+    Ids of recorders begin with the call's start, so the key finds old rows without an index on their end; ids from elsewhere
+    (they do not begin with `0`) are looked at one by one.
     """
     prefix = f"{before_ns // 10**6:012x}"
     old_id = f"{prefix[:8]}-{prefix[8:]}"
     return int(
         connection.execute(
             text(
-                "DELETE FROM calls WHERE seq IN (SELECT seq FROM calls"
-                " WHERE (call_id < :old_id OR call_id >= '1') AND ended_at_ns < :before AND folded_at_ns IS NOT NULL"
-                f" AND seq < (SELECT max(seq) FROM calls) LIMIT {BATCH})"
+                "DELETE FROM calls WHERE folded = 1 AND call_id IN (SELECT call_id FROM calls WHERE folded = 1"
+                f" AND (call_id < :old_id OR call_id >= '1') AND ended_at_ns < :before LIMIT {BATCH})"
             ),
             {"old_id": old_id, "before": before_ns},
         ).rowcount

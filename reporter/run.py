@@ -37,12 +37,16 @@ class RunRecording:
 
     def begin(self) -> ActiveRun:
         """Begin one run; a context manager that ends it."""
-        run = ActiveRun(self.recorder, self.name, self.attributes)
-        if not self.recorder.disabled:
-            try:
+        run: ActiveRun = _unrecorded
+        try:
+            run = ActiveRun(self.recorder, self.name, self.attributes)
+            if not self.recorder.disabled:
                 run.begin()
-            except BaseException as error:
+        except BaseException as error:
+            try:
                 self.recorder.wall(error)
+            except (RecursionError, MemoryError):
+                self.recorder.unsaid += 1
         return run
 
     def __enter__(self) -> ActiveRun:
@@ -77,6 +81,8 @@ class ActiveRun:
         "started_at_ns",
         "started_ns",
         "token",
+        "told",
+        "told_json",
     )  # fmt: skip
 
     def __init__(self, recorder: Recorder, name: str, attributes: dict[str, object]) -> None:
@@ -87,6 +93,8 @@ class ActiveRun:
         self.started_at_ns = recorder.clock.wall_ns()
         self.started_ns = recorder.clock.monotonic_ns()
         self.run_id = uuid7(self.started_at_ns)
+        self.told = {"batch_job": self.name, "run_id": self.run_id}
+        self.told_json = facts.json_members(self.told)
         self.open = False
         self.token: Any = None
 
@@ -113,7 +121,10 @@ class ActiveRun:
         try:
             self.close(error)
         except BaseException as trouble:
-            self.recorder.wall(trouble)
+            try:
+                self.recorder.wall(trouble)
+            except (RecursionError, MemoryError):
+                self.recorder.unsaid += 1
 
     def pause(self) -> None:
         """Calls of this context are not of this run from here on, unless no other one is there."""
@@ -159,3 +170,20 @@ class ActiveRun:
         if attributes is not None:
             fact["attributes"] = attributes
         return fact
+
+
+class _Unrecorded(ActiveRun):
+    """A run for which there was no room left: at the end of the stack, or of memory."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self.open = False
+        self.name = self.run_id = ""
+        self.items = None
+
+    def set(self, **attributes: object) -> None:
+        return
+
+
+_unrecorded = _Unrecorded()

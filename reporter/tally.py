@@ -41,7 +41,7 @@ TOTAL_SUMS = (
 )  # fmt: skip
 TOTAL_COUNTS = ("duration_counts", "ttft_counts", "speed_counts")
 FOLDED = (
-    "seq", "ended_at_ns", "duration_ns", "ttft_ns", "batch_job", "operation", "provider", "model", "status", "error_type",
+    "call_id", "ended_at_ns", "duration_ns", "ttft_ns", "batch_job", "operation", "provider", "model", "status", "error_type",
     "http_status", "stream", "input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",
     "output_tokens", "reasoning_tokens", "cost_nanousd", "cost_source",
 )  # fmt: skip
@@ -65,8 +65,8 @@ class Series(NamedTuple):
     model: str
 
 
-Mark = tuple[int | None, str | None, int]
-"""What the fold writes onto a counted call: cost_nanousd, cost_source; and its seq."""
+Mark = tuple[int | None, str | None, str]
+"""What the fold writes onto a counted call: cost_nanousd, cost_source; and its id."""
 
 
 class CountedSLO(Protocol):
@@ -189,7 +189,7 @@ class Tallies:
         mark = marks.append
         known, prices, judged = self._calls, self._prices, Judged()
         for (
-            seq, ended_at_ns, duration_ns, ttft_ns, batch_job, operation, provider, model, status, error_type,
+            call_id, ended_at_ns, duration_ns, ttft_ns, batch_job, operation, provider, model, status, error_type,
             http_status, stream, input_tokens, read, write, write_1h, output, reasoning, cost, source,
         ) in rows:  # fmt: skip
             key = (batch_job, operation, provider, model)
@@ -211,7 +211,7 @@ class Tallies:
                     unpriced = cost is None
             elif source is None:
                 source = "reported"
-            mark((cost, source, seq))
+            mark((cost, source, call_id))
             speed = None
             if output and duration_ns:
                 if ttft_ns is not None and ttft_ns < duration_ns and output > 1:

@@ -25,7 +25,10 @@ def handle(recorder: Recorder, error: BaseException, active: ActiveCall | None =
     """Count and say a trouble of the recorder's own; raise what is the job's, after keeping the call it struck."""
     if not isinstance(error, Exception) or is_the_jobs(error):
         if active is not None and active.open:
-            active.close(error)  # the same id: whatever of it was written before counts once
+            try:
+                active.close(error)  # the same id: whatever of it was written before counts once
+            except Exception as own:
+                handle(recorder, own)
         raise error
     kind = "dropped" if isinstance(error, OSError) else "recorder_error"
     recorder.troubled += 1
@@ -50,6 +53,9 @@ def warn(recorder: Recorder, what: str) -> None:
 
 def tell(recorder: Recorder) -> None:
     """Keep what was counted with the facts; what can't be kept now is tried again with the next flush."""
+    if recorder.unsaid:
+        unsaid, recorder.unsaid = recorder.unsaid, 0
+        recorder.troubles["recorder_error"] = recorder.troubles.get("recorder_error", 0) + unsaid
     for kind, occurrences in list(recorder.troubles.items()):
         at_ns = recorder.clock.wall_ns()
         fact = {

@@ -107,7 +107,7 @@ def written(directory: Path, rounds: int = ROUNDS) -> list[Path]:
 def counted(store: Store) -> dict[str, Any]:
     """What is in the tables, but for ids, and for calls that were lost for a time or never, as rounds happened to fall."""
     queries = {
-        "calls": "SELECT call_id, ended_at_ns, status, cost_nanousd, folded_at_ns IS NULL FROM calls ORDER BY call_id",
+        "calls": "SELECT call_id, ended_at_ns, status, cost_nanousd, folded FROM calls ORDER BY call_id",
         "starts": "SELECT call_id FROM starts",
         "runs": "SELECT run_id, status, folded_status FROM runs ORDER BY run_id",
         "job totals": "SELECT batch_job, status, runs FROM job_totals WHERE runs <> 0 ORDER BY 1, 2",

@@ -150,3 +150,31 @@ def test_a_line_that_is_no_fact_is_told_why(told: dict[str, Any], reason: str) -
     with pytest.raises(BadLine) as caught:
         read_line(json.dumps(told).encode())
     assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("folded", [0, 1])
+@pytest.mark.parametrize("mark", ["?", "%s"])
+def test_the_end_of_a_call_that_was_declared_lost_takes_its_place_or_stands_beside_it(
+    stores: Stores, mark: str, folded: int
+) -> None:
+    """In its place while it is not counted; else beside it, where the fold finds both."""
+    store: Any = stores[0 if mark == "?" else 1]
+    cursor = store.cursor()
+    cursor.execute("BEGIN" if mark == "?" else "SELECT 1")
+    for call_id in ("0-lost", "0-known"):
+        status = call_id[2:] if call_id == "0-lost" else "success"
+        cursor.execute(
+            f"INSERT INTO calls (call_id, ended_at_ns, operation, status, folded) VALUES ('{call_id}', 1, 'chat', '{status}',"
+            f" {folded})"
+        )
+    ends = [{"call_id": call_id, "operation": "chat", "ended_at_ns": 2} for call_id in ("0-lost", "0-known", "0-new")]
+    facts, _ = read_lines(json.dumps(end).encode() for end in [*ends, *ends])
+    for _ in range(2):
+        write(cursor, mark, facts)
+    cursor.execute("SELECT call_id, folded, status, ended_at_ns FROM calls ORDER BY call_id, folded")
+    found = cursor.fetchall()
+    store.rollback()
+    assert found == [
+        ("0-known", folded, "success", 1), ("0-lost", 0, "success", 2),
+        *([("0-lost", 1, "lost", 1)] if folded else []), ("0-new", 0, "success", 2),
+    ]  # fmt: skip

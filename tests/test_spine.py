@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from sqlalchemy import text
 
 from reporter import Recorder, cycle, migrate
 from reporter.config import parse_config
@@ -145,6 +146,36 @@ def test_a_call_without_an_end_is_lost_and_its_late_end_takes_that_back(database
     for _ in range(2):
         window = as_json(cycle.report(store, config, now_ns + 60 * 10**9))["slos"][0]["windows"]["1h"]
         assert (window["good"], window["bad"]) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "good", "bad"),
+    [("success", "success", 1, 0), ("success", "error", 1, 0), ("lost", "success", 1, 0), ("lost", "lost", 0, 1)],
+)
+@pytest.mark.parametrize("counted", [True, False], ids=["counted before", "not counted yet"])
+def test_a_call_that_arrives_a_second_time_counts_once_and_its_true_end_replaces_a_lost_one(
+    database_url: str, tmp_path: Path, first: str, second: str, good: int, bad: int, counted: bool
+) -> None:
+    config, store = config_for(database_url), open_store(database_url)
+    told = {"kind": "call", "call_id": "0-twin", "operation": "chat", "ended_at_ns": AS_OF_NS - 10**9, "duration_ns": 1}
+    insert = text(
+        "INSERT INTO calls (call_id, ended_at_ns, duration_ns, operation, status)"
+        f" VALUES ('0-twin', {AS_OF_NS - 10**9}, 1, 'chat', :status)"
+    )
+    with store.write() as connection:
+        connection.execute(insert, {"status": first})
+    if counted:
+        cycle.report(store, config, AS_OF_NS)
+        with store.write() as connection:  # as a recorder does, which looks at nothing before
+            connection.execute(insert, {"status": second})
+        bring_in(store, tmp_path / "again.jsonl", [{**told, "status": second}])
+    else:
+        bring_in(store, tmp_path / "again.jsonl", [{**told, "status": second}])
+    for _ in range(2):
+        window = as_json(cycle.report(store, config, AS_OF_NS))["slos"][0]["windows"]["5m"]
+        assert (window["good"], window["bad"]) == (good, bad)
+    with store.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM calls")).scalar_one() == 1
 
 
 def test_a_transaction_that_commits_late_is_still_counted_once(postgres_url: str, tmp_path: Path) -> None:

@@ -29,8 +29,7 @@ revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
 
 def upgrade():
     op.execute("CREATE INDEX calls_status ON calls (status)")
-    for table in ("calls", "corrections"):
-        op.execute(f"ALTER TABLE {{table}} ADD COLUMN region TEXT")
+    op.execute("ALTER TABLE calls ADD COLUMN region TEXT")
     time.sleep({seconds})
     {then}
     if op.get_bind().dialect.name == "sqlite":

@@ -1,7 +1,7 @@
 """The fold: each new fact is counted exactly once, however many reporters run and wherever one dies.
 
     starts that ran out → lost calls; runs that ran out → lost runs          (`ends`)
-    corrections → the lost call taken back, the true one counted             (`ends`)
+    lost calls whose end came after all → taken back                         (`ends`)
     changed SLOs → counted again from the rows that are left                 (`slos`)
     new calls → priced, added to tallies and totals, and marked              (here, through `rows`)
 
@@ -9,8 +9,7 @@ Every transaction renews the lease first (`reporter.lease`), so a reporter that 
 fold writes may be read before.  So new calls are read, priced and summed outside, and the writing transaction is short:
 on SQLite the jobs wait for it.
 
-What is new is known by the mark on the row itself (`folded_at_ns`), not by "id > last seen", which loses rows that commit
-late on Postgres; SQLite's writers commit in rowid order, so there the last folded rowid only saves looking at the older ones.
+What is new is known by the mark on the row itself (`folded`), not by "id > last seen", which loses rows that commit late.
 A batch is sorted by time before it is cut into chunks, because history that arrives in no order would otherwise touch
 every hour in every chunk.
 """
@@ -29,7 +28,7 @@ from sqlalchemy import Connection, text
 
 from reporter import state
 from reporter.errors import StoreError
-from reporter.fold.ends import declare_lost, fold_corrections, fold_runs
+from reporter.fold.ends import declare_lost, fold_runs, resolve_twins
 from reporter.fold.rows import Rows, store
 from reporter.fold.slos import register_slos
 from reporter.lease import Lease
@@ -109,15 +108,13 @@ def _fold(
         lease.renew(connection)
         runs = fold_runs(connection, rules.max_duration_ns or {}, rules.run_lost_after_ns, now_ns)
         lost = declare_lost(connection, rules.lost_after_ns, now_ns)
-        corrected = fold_corrections(connection, counted, prices, now_ns)
+        corrected = resolve_twins(connection, counted)
     folded = 0
     while rows := _new_calls(opened):
-        last = max(map(itemgetter(0), rows))
         rows.sort(key=itemgetter(1))
         for first in range(0, len(rows), CHUNK):
             chunk = rows[first : first + CHUNK]
-            done = last if first + CHUNK >= len(rows) else None
-            _fold_chunk(opened, lease, Tallies(counted, prices), chunk, now_ns, done)
+            _fold_chunk(opened, lease, Tallies(counted, prices), chunk)
             progress(len(chunk))
         folded += len(rows)
         if len(rows) < BATCH:
@@ -127,34 +124,26 @@ def _fold(
 
 def pending(connection: Connection) -> int:
     """How many calls wait to be folded."""
-    return int(connection.execute(text(f"SELECT count(*) FROM calls WHERE {_unfolded(connection)}")).scalar_one())
-
-
-def _unfolded(connection: Connection) -> str:
-    if connection.dialect.name == "sqlite":
-        return f"folded_at_ns IS NULL AND seq > {state.get_integer(connection, 'folded_seq')}"
-    return "folded_at_ns IS NULL"
+    return int(connection.execute(text("SELECT count(*) FROM calls WHERE folded = 0")).scalar_one())
 
 
 def _new_calls(opened: Store) -> list[tuple[Any, ...]]:
     with opened.read() as connection:
         cursor = Rows(connection).cursor
         cursor.execute(
-            f"SELECT {', '.join(FOLDED)} FROM calls WHERE {_unfolded(connection)} ORDER BY seq LIMIT {BATCH}"
+            f"SELECT {', '.join(FOLDED)} FROM calls WHERE folded = 0"
+            " AND NOT EXISTS (SELECT 1 FROM calls AS counted WHERE folded = 1 AND counted.call_id = calls.call_id)"
+            f" ORDER BY call_id LIMIT {BATCH}"
         )
         return list(cursor.fetchall())
 
 
-def _fold_chunk(
-    opened: Store, lease: Lease, tallies: Tallies, calls: Sequence[tuple[Any, ...]], now_ns: int, last: int | None
-) -> None:
-    """Count and mark `calls` in one transaction; `last` is the highest rowid up to which all are folded then."""
+def _fold_chunk(opened: Store, lease: Lease, tallies: Tallies, calls: Sequence[tuple[Any, ...]]) -> None:
+    """Count and mark `calls` in one transaction."""
     marks = tallies.count(calls)
     with opened.write() as connection:
         lease.renew(connection)
-        if Rows(connection).mark(marks, now_ns) != len(marks):
+        if Rows(connection).mark(marks) != len(marks):
             raise StoreError(f"{opened.url}: calls were changed while they were counted; nothing was kept, run again")
         store(connection, tallies)
         state.add(connection, "calls_folded_total", len(marks))
-        if last is not None and opened.dialect == "sqlite":
-            state.put(connection, "folded_seq", str(last))

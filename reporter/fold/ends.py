@@ -7,9 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from reporter import schema
-from reporter.fold.rows import Rows, store
-from reporter.pricing import PriceList
+from reporter.fold.rows import store
 from reporter.slo.spec import SLO
 from reporter.tally import FOLDED, Tallies
 
@@ -52,7 +50,9 @@ def fold_runs(connection: Connection, max_duration_ns: Mapping[str, int], run_lo
 def declare_lost(connection: Connection, lost_after_ns: int, now_ns: int) -> int:
     """Starts that ended are forgotten; those past their deadline, or whose run is over, become lost calls; how many."""
     connection.execute(
-        text("DELETE FROM starts WHERE EXISTS (SELECT 1 FROM calls WHERE calls.call_id = starts.call_id)")
+        text(
+            "DELETE FROM starts WHERE EXISTS (SELECT 1 FROM calls WHERE folded IN (0, 1) AND calls.call_id = starts.call_id)"
+        )
     )
     open_starts = connection.execute(
         text(
@@ -74,7 +74,7 @@ def declare_lost(connection: Connection, lost_after_ns: int, now_ns: int) -> int
             text(
                 "INSERT INTO calls (call_id, ended_at_ns, started_at_ns, batch_job, run_id, operation, provider, model,"
                 " status) VALUES (:call_id, :ended_at_ns, :started_at_ns, :batch_job, :run_id, :operation, :provider,"
-                " :model, 'lost') ON CONFLICT (call_id) DO NOTHING"
+                " :model, 'lost') ON CONFLICT (folded, call_id) DO NOTHING"
             ),
             {
                 **_named(start, ("call_id", "started_at_ns", "batch_job", "run_id", "operation", "provider", "model")),
@@ -88,26 +88,26 @@ def _named(row: Any, names: Sequence[str]) -> dict[str, Any]:
     return {name: getattr(row, name) for name in names}
 
 
-def fold_corrections(connection: Connection, slos: Sequence[tuple[int, SLO]], prices: PriceList, now_ns: int) -> int:
-    """Take back lost calls whose end arrived after all, and count what truly happened; how many."""
-    assignments = ", ".join(f"{name} = c.{name}" for name in schema.CALL_COLUMNS if name != "call_id")
-    exchange = text(f"UPDATE calls SET {assignments} FROM corrections c WHERE calls.call_id = :id AND c.call_id = :id")
-    waiting = connection.execute(text("SELECT call_id FROM corrections")).scalars().all()
-    for call_id in waiting:
-        find = text(f"SELECT {', '.join(FOLDED)}, folded_at_ns FROM calls WHERE call_id = :id")
-        lost = connection.execute(find, {"id": call_id}).first()
-        if lost is not None and lost.status == "lost":
-            counted = lost.folded_at_ns is not None
-            if counted:
-                taken = Tallies(slos, sign=-1)
-                taken.count([lost[:-1]])
-                store(connection, taken)
-            connection.execute(exchange, {"id": call_id})
-            if counted:
-                connection.execute(text("UPDATE calls SET folded_at_ns = NULL WHERE call_id = :id"), {"id": call_id})
-                true = Tallies(slos, prices)
-                marks = true.count([connection.execute(find, {"id": call_id}).one()[:-1]])
-                store(connection, true)
-                Rows(connection).mark(marks, now_ns)
-        connection.execute(text("DELETE FROM corrections WHERE call_id = :id"), {"id": call_id})
-    return len(waiting)
+def resolve_twins(connection: Connection, slos: Sequence[tuple[int, SLO]]) -> int:
+    """New calls that were counted already are taken away, unless they had been counted as lost: then that is taken back, and
+    the true call stays to be counted; how many of those."""
+    twins = connection.execute(
+        text(
+            f"SELECT {', '.join(f'counted.{name}' for name in FOLDED)}, fresh.status AS true_status FROM calls AS fresh"
+            " JOIN calls AS counted ON counted.folded = 1 AND counted.call_id = fresh.call_id WHERE fresh.folded = 0"
+        )
+    ).fetchall()
+    lost = []
+    for twin in twins:
+        ended_after_all = twin.status == "lost" and twin.true_status != "lost"
+        if ended_after_all:
+            lost.append(twin[:-1])
+        connection.execute(
+            text("DELETE FROM calls WHERE folded = :folded AND call_id = :id"),
+            {"folded": int(ended_after_all), "id": twin.call_id},
+        )
+    if lost:
+        taken = Tallies(slos, sign=-1)
+        taken.count(lost)
+        store(connection, taken)
+    return len(lost)

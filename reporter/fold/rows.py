@@ -65,19 +65,18 @@ class Rows:
         types = {name: schema.type_name("postgresql", kind) for name, kind, _ in schema.TABLES[table][0]}
         return f"unnest({', '.join(f'%s::{types[name]}[]' for name in names)})"
 
-    def mark(self, marks: Sequence[Mark], now_ns: int) -> int:
+    def mark(self, marks: Sequence[Mark]) -> int:
         """Write cost and mark onto calls that have no mark yet; how many there were."""
         if self.sqlite:
             self.cursor.executemany(
-                f"UPDATE calls SET folded_at_ns = {now_ns}, cost_nanousd = ?, cost_source = ?"
-                " WHERE seq = ? AND folded_at_ns IS NULL",
+                "UPDATE calls SET folded = 1, cost_nanousd = ?, cost_source = ? WHERE folded = 0 AND call_id = ?",
                 marks,
             )
         else:
             self.cursor.execute(
-                f"UPDATE calls SET folded_at_ns = {now_ns}, cost_nanousd = m.cost, cost_source = m.source"
-                " FROM unnest(%s::bigint[], %s::text[], %s::bigint[]) AS m (cost, source, seq)"
-                " WHERE calls.seq = m.seq AND folded_at_ns IS NULL",
+                "UPDATE calls SET folded = 1, cost_nanousd = m.cost, cost_source = m.source"
+                " FROM unnest(%s::bigint[], %s::text[], %s::text[]) AS m (cost, source, call_id)"
+                " WHERE folded = 0 AND calls.call_id = m.call_id",
                 _columns(marks),
             )
         return int(self.cursor.rowcount)

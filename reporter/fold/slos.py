@@ -16,7 +16,7 @@ from reporter.tally import MINUTE_NS, Judge, Judged, Series, Verdicts
 
 _CHUNK = 20_000
 _COLUMNS = (
-    "seq", "ended_at_ns", "batch_job", "operation", "provider", "model", "status", "error_type", "stream", "duration_ns",
+    "call_id", "ended_at_ns", "batch_job", "operation", "provider", "model", "status", "error_type", "stream", "duration_ns",
     "ttft_ns", "output_tokens", "cost_nanousd",
 )  # fmt: skip
 
@@ -89,13 +89,15 @@ def _counters(connection: Connection, name: str, newer_than: int) -> tuple[int, 
 
 def _folded_calls(opened: Store, lease: Lease) -> Iterator[list[tuple[Any, ...]]]:
     """Every call folded so far, a chunk at a time; those not folded yet come by the ordinary way."""
-    after = -1
+    after = ""
     while True:
         with opened.read() as connection:
             cursor = Rows(connection).cursor
+            mark = "?" if opened.dialect == "sqlite" else "%s"
             cursor.execute(
-                f"SELECT {', '.join(_COLUMNS)} FROM calls WHERE folded_at_ns IS NOT NULL AND seq > {after}"
-                f" ORDER BY seq LIMIT {_CHUNK}"
+                f"SELECT {', '.join(_COLUMNS)} FROM calls WHERE folded = 1 AND call_id > {mark}"
+                f" ORDER BY call_id LIMIT {_CHUNK}",
+                (after,),
             )
             calls = cursor.fetchall()
         if calls:

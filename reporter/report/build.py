@@ -116,7 +116,7 @@ def _active(connection: Connection, groups: Groups) -> tuple[ActiveCalls, ...]:
         text(
             "SELECT coalesce(batch_job, '') AS batch_job, operation, coalesce(provider, '') AS provider,"
             " coalesce(model, '') AS model, count(*) AS calls FROM starts"
-            " WHERE NOT EXISTS (SELECT 1 FROM calls WHERE calls.call_id = starts.call_id)"
+            " WHERE NOT EXISTS (SELECT 1 FROM calls WHERE folded IN (0, 1) AND calls.call_id = starts.call_id)"
             " GROUP BY batch_job, operation, provider, model"
         )
     ).mappings():

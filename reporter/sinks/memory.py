@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from reporter.schema import CALL_COLUMNS, RUN_COLUMNS, START_COLUMNS, TROUBLE_COLUMNS
 
 TYPE_CHECKING = False
@@ -22,8 +24,9 @@ class MemorySink:
         self.runs: list[Fact] = []
         self.troubles: list[Fact] = []
 
-    def start(self, fact: Fact, deadline_at_ns: int | None) -> None:
-        self.starts.append({**dict.fromkeys(START_COLUMNS), **fact, "deadline_at_ns": deadline_at_ns})
+    def start(self, call_id: str, at_ns: int, told: str) -> None:
+        members = json.loads(f"{{{told[1:]}}}")
+        self.starts.append({**dict.fromkeys(START_COLUMNS), "call_id": call_id, "started_at_ns": at_ns, **members})
 
     def call(self, fact: Fact) -> None:
         self.calls.append({**dict.fromkeys(CALL_COLUMNS), **fact})

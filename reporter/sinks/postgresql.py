@@ -35,9 +35,9 @@ class PostgresSink:
         self._thread: Thread | None = None
         self._flushing = allocate_lock()
 
-    def start(self, fact: Fact, deadline_at_ns: int | None) -> None:
+    def start(self, call_id: str, at_ns: int, told: str) -> None:
         """Keep a call's start while it is in flight."""
-        self.spool.start(fact, deadline_at_ns)
+        self.spool.start(call_id, at_ns, told)
 
     def call(self, fact: Fact) -> None:
         """Keep a finished call."""

@@ -68,24 +68,18 @@ def write(cursor: Any, mark: str, told: Iterable[Fact]) -> None:
 
 def _write_rows(cursor: Any, calls: Rows, starts: Rows, runs: Rows) -> None:
     """One by one, as SQLite likes it."""
-    call = statements.call_statement("?", CALL_COLUMNS)
-    correction = statements.correction_statement("?", CALL_COLUMNS)
-    for fact in calls:
-        cursor.execute(call, fact)
-        if cursor.rowcount == 0:
-            cursor.execute(correction, (*fact, fact[0]))
-    cursor.executemany(statements.start_statement("?", START_COLUMNS), ((*fact, fact[0]) for fact in starts))
+    for statement, rows in (
+        (statements.call_statement("?", CALL_COLUMNS), calls),
+        (statements.start_statement("?", START_COLUMNS), starts),
+    ):
+        cursor.executemany(statement, ((*fact, fact[0]) for fact in rows))
     cursor.executemany(statements.run_statement("?", RUN_COLUMNS), runs)
 
 
 def _write_arrays(cursor: Any, calls: Rows, starts: Rows, runs: Rows) -> None:
     """All at once: Postgres answers a statement at a time, and each answer takes longer than its row."""
     if calls:
-        cursor.execute(statements.calls_statement(CALL_COLUMNS), _columns(calls))
-        new = {row[0] for row in cursor.fetchall()}
-        known = [fact for fact in calls if fact[0] not in new]
-        if known:
-            cursor.execute(statements.corrections_statement(CALL_COLUMNS), _columns(known))
+        _write_calls(cursor, calls)
     if starts:
         cursor.execute(statements.starts_statement(START_COLUMNS), _columns(starts))
     if runs:
@@ -93,8 +87,31 @@ def _write_arrays(cursor: Any, calls: Rows, starts: Rows, runs: Rows) -> None:
         cursor.executemany(statements.run_statement_by_name(RUN_COLUMNS), named)
 
 
+def _write_calls(cursor: Any, calls: Rows) -> None:
+    """Insert calls; those that were declared lost a moment ago, and are not counted yet, get their true ends.
+
+    A fold that counts them between two statements here makes room for another row beside the lost one; so once more.
+    """
+    rest = calls
+    for _ in range(2):
+        cursor.execute(statements.calls_statement(CALL_COLUMNS), _columns(rest))
+        new = {row[0] for row in cursor.fetchall()}
+        rest = [fact for fact in rest if fact[0] not in new and fact[_STATUS] != "lost"]
+        if not rest:
+            return
+        cursor.execute(statements.ENDED_STATEMENT, ([fact[0] for fact in rest],))
+        known = {row[0] for row in cursor.fetchall()}
+        rest = [fact for fact in rest if fact[0] not in known]
+        if not rest:
+            return
+        cursor.execute(statements.ends_statement(CALL_COLUMNS), _columns(rest))
+
+
 def _columns(rows: Rows) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
+
+
+_STATUS = CALL_COLUMNS.index("status")
 
 
 class Shipping:

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-from _thread import allocate_lock
+from _thread import RLock
 
-try:
-    from _json import encode_basestring_ascii as quote
-except ImportError:  # another Python than CPython
-    from json.encoder import encode_basestring_ascii as quote
+from reporter.facts import json_members
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,23 +19,10 @@ if TYPE_CHECKING:
 
     Fact = dict[str, Any]
 
-ROTATE_BYTES = 65_536  # of starts alone
+ROTATE_BYTES = 256 * 1024  # of starts alone
 ROTATE_DIRTY_BYTES = 8 * 1024 * 1024
 MOST_BYTES = 256 * 1024 * 1024
 """What a spool directory may hold; beyond it new facts are dropped and counted, and what is there is kept."""
-
-
-def line(kind: str, fact: Fact, last: str = "") -> bytes:
-    """One fact as one line of JSON; `last` is text before its closing brace."""
-    text = f'{{"kind":"{kind}"'
-    for name, value in fact.items():
-        if type(value) is int:
-            text += f',"{name}":{value}'
-        elif name == "attributes":
-            text += f',"attributes":{value}'  # JSON already
-        else:
-            text += f',"{name}":{quote(value)}'
-    return f"{text}{last}}}\n".encode("ascii")
 
 
 class SpoolFull(OSError):
@@ -51,26 +35,21 @@ class Spool:
     def __init__(self, directories: tuple[str, ...]) -> None:
         self.directories = directories
         self._directory = 0
-        self._fd = -1
-        self._path = ""
-        self._size = 0
+        self._fd, self._path = -1, ""
+        self._size, self._most = 0, -1  # bytes; beyond `_most`, as at first, a new file is begun
         self._pid_told = f',"pid":{os.getpid()}'
         self._dirty = False  # it holds facts that exist nowhere else
-        self._torn = False  # the disk took only a part of the last line
         self._open_starts: dict[str, bytes] = {}
-        self._lock = allocate_lock()
+        self._lock = RLock()
 
-    def start(self, fact: Fact, deadline_at_ns: int | None) -> None:
-        """Write a start, and remember it until `end`.
+    def start(self, call_id: str, at_ns: int, told: str) -> None:
+        """Write a start, and remember it until `end`; `told` is what else is known, as JSON members.
 
         Raises:
             OSError: it could not be written.
         """
-        if deadline_at_ns is None:
-            written = line("start", fact, self._pid_told)
-        else:
-            written = line("start", fact, f'{self._pid_told},"deadline_at_ns":{deadline_at_ns}')
-        self._append(written, dirty=False, call_id=fact["call_id"])
+        line = f'{{"kind":"start","call_id":"{call_id}","started_at_ns":{at_ns}{told}{self._pid_told}}}\n'
+        self._append(line.encode(), call_id)
 
     def end(self, call_id: str) -> None:
         """The call's end is kept elsewhere: its start matters no more."""
@@ -82,87 +61,91 @@ class Spool:
         Raises:
             OSError: it could not be written.
         """
-        self._append(line(kind, fact), dirty=True)
+        self._append(f'{{"kind":"{kind}"{json_members(fact)}}}\n'.encode(), None)
 
     def close(self) -> None:
         """Let go of the file; one that holds nothing worth reading is removed."""
         with self._lock:
-            self._let_go(self._fd, self._path, worthless=not self._dirty and not self._open_starts)
-            self._fd = -1
+            self._let_go(worthless=not self._dirty and not self._open_starts)
 
     def hand_over(self) -> None:
-        """Close a file that holds facts, so that it can be shipped; starts still in flight go on in the next one."""
+        """Let go of a file that holds facts, so that it can be shipped; starts still in flight are in the next one too."""
         with self._lock:
-            if self._fd >= 0 and self._dirty:
-                if self._open_starts:
-                    self._rotate()
-                else:
-                    self._let_go(self._fd, self._path, worthless=False)
-                    self._fd = -1
+            if self._dirty:
+                self._let_go(worthless=False)
 
     def after_fork_in_child(self) -> None:
         """The file and the calls in flight are the parent's; its lock goes when the last copy of its descriptor does."""
-        self._lock = allocate_lock()  # nobody here can release one that another thread held
+        self._lock = RLock()  # nobody here can release one that another thread held
         if self._fd >= 0:
             os.close(self._fd)
-        self._fd, self._open_starts, self._pid_told = -1, {}, f',"pid":{os.getpid()}'
+        self._fd, self._size, self._most, self._dirty = -1, 0, -1, False
+        self._open_starts, self._pid_told = {}, f',"pid":{os.getpid()}'
 
-    def _append(self, written: bytes, dirty: bool, call_id: str | None = None) -> None:
-        locked = self._lock.acquire(timeout=0.1)  # without it after that: one write is whole either way
+    def _append(self, written: bytes, start_of: str | None) -> None:
+        """Write one line: the start of the call `start_of`, or a fact."""
+        lock = self._lock
+        locked = lock.acquire(False) or lock.acquire(timeout=0.1)  # without it after that: a write is whole anyway
         try:
             while True:
                 try:
-                    if self._fd < 0 or self._size > (ROTATE_DIRTY_BYTES if self._dirty else ROTATE_BYTES):
-                        self._rotate()
-                    self._write(written)
+                    if self._size > self._most:
+                        self._begin_file()
+                    taken = os.write(self._fd, written)
+                    if taken < len(written):
+                        raise _no_room(self._path)
+                    self._size += taken
+                    break
                 except OSError:
-                    if self._directory + 1 >= len(self.directories):
-                        raise
+                    self._most = -1  # whatever comes next begins a new file, so a torn line spoils no other
                     self._directory += 1
-                    if self._fd >= 0:
-                        self._rotate()
-                    continue
-                self._dirty = self._dirty or dirty
-                if call_id is not None:
-                    self._open_starts[call_id] = written
-                return
+                    if self._directory == len(self.directories):
+                        self._directory = 0  # for the next line; this one is lost
+                        raise
+            if start_of is not None:
+                self._open_starts[start_of] = written
+            elif not self._dirty:
+                self._dirty, self._most = True, max(ROTATE_DIRTY_BYTES, self._most)
         finally:
             if locked:
-                self._lock.release()
+                lock.release()
 
-    def _write(self, written: bytes) -> None:
-        if self._torn:
-            written = b"\n" + written
-        taken = os.write(self._fd, written)
-        self._size += taken
-        self._torn = taken < len(written)
-        if self._torn:
-            raise OSError(28, "no room for the whole line", self._path)  # ENOSPC; errno is one more import
-
-    def _rotate(self) -> None:
-        before, path, dirty = self._fd, self._path, self._dirty
+    def _begin_file(self) -> None:
+        """Go on in a new file, which begins with the starts in flight."""
         directory = self.directories[self._directory]
         make_private(directory)
-        if dirty or before < 0:
+        if self._dirty or self._fd < 0:
             _refuse_when_full(directory)
-        name = os.path.join(directory, f"{os.getpid()}-{os.urandom(4).hex()}.jsonl")
-        fd = os.open(name, os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        kept = b"".join(list(self._open_starts.values()))
-        self._fd, self._path, self._size, self._dirty, self._torn = fd, name, 0, False, False
-        if kept:
-            self._write(kept)
-        self._let_go(before, path, worthless=not dirty)
+        path = os.path.join(directory, f"{os.getpid()}-{os.urandom(4).hex()}.jsonl")
+        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            kept = b"".join(list(self._open_starts.values()))
+            if kept and os.write(fd, kept) < len(kept):
+                raise _no_room(path)
+        except OSError:
+            os.unlink(path)
+            os.close(fd)
+            raise
+        self._let_go(worthless=not self._dirty)
+        self._fd, self._path = fd, path
+        self._size, self._most = len(kept), max(ROTATE_BYTES, 2 * len(kept))
 
-    def _let_go(self, fd: int, path: str, *, worthless: bool) -> None:
+    def _let_go(self, *, worthless: bool) -> None:
+        fd, self._fd = self._fd, -1
+        self._size, self._most, self._dirty = 0, -1, False
         if fd < 0:
             return
         if worthless:
             try:
-                os.unlink(path)
+                os.unlink(self._path)
             except FileNotFoundError:  # somebody tidied up
                 pass
         os.close(fd)
+
+
+def _no_room(path: str) -> OSError:
+    return OSError(28, "no room for the whole line", path)  # ENOSPC; errno is one more import
 
 
 def _refuse_when_full(directory: str) -> None:

@@ -9,11 +9,12 @@ WAL with `synchronous=NORMAL`: what was acknowledged survives the death of the p
 from __future__ import annotations
 
 import os
-from _thread import allocate_lock
-from time import monotonic
+from _thread import RLock, get_ident
+from time import monotonic, sleep
 
 from reporter.revision import USER_VERSION
 from reporter.sinks.spool import Spool, directories_for, make_private, sqlite_path
+from reporter.sinks.statements import call_statement, insert_statement, run_statement
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     Fact = dict[str, Any]
 
 LOCK_SECONDS = 0.1  # a write; a call writes at most twice
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.00005, 0.0005
+"""Between two tries of a write that meets another one: SQLite's own first pause is 1 ms, seventy writes long."""
+PAGE_BYTES = 2048  # a write is a page into the WAL, whatever the row's size
+CHECKPOINT_PAGES = 4_000  # 8 MB; the job that fills them waits for the disk
 RETRY_SECONDS = 1.0  # after an opening that failed
 _inherited: list[object] = []  # handles of a parent process: never used, never closed
 
@@ -37,22 +42,23 @@ class SQLiteSink:
         self.spool = Spool(directories_for(url))
         self._connection: Connection | None = None
         self._cursor: Cursor | None = None
-        self._lock = allocate_lock()
+        self._lock = RLock()  # a signal handler may record amid a write of its own thread
+        self._opening = False
+        self._forking = False  # writers step aside
+        self._forked_by = 0  # the thread that holds the lock for its fork
         self._waits = True
         self._closed_until = 0.0
         self._statements: dict[tuple[str, ...], str] = {}
 
-    def start(self, fact: Fact, deadline_at_ns: int | None) -> None:
+    def start(self, call_id: str, at_ns: int, told: str) -> None:
         """Keep a call's start while it is in flight."""
-        self.spool.start(fact, deadline_at_ns)
+        self.spool.start(call_id, at_ns, told)
 
     def call(self, fact: Fact) -> None:
         """Keep a finished call."""
         columns = tuple(fact)
         statement = self._statements.get(columns)
         if statement is None:
-            from reporter.sinks.statements import insert_statement
-
             statement = self._statements[columns] = insert_statement("calls", columns, "?")
         if not self._write(statement, tuple(fact.values()), fact):
             self.spool.write("call", fact)
@@ -60,15 +66,11 @@ class SQLiteSink:
 
     def run(self, fact: Fact) -> None:
         """Keep a run's start or end."""
-        from reporter.sinks.statements import run_statement
-
         if not self._write(run_statement("?", tuple(fact)), tuple(fact.values())):
             self.spool.write("run", fact)
 
     def trouble(self, fact: Fact) -> None:
         """Keep what went wrong."""
-        from reporter.sinks.statements import insert_statement
-
         if not self._write(insert_statement("troubles", tuple(fact), "?"), tuple(fact.values())):
             self.spool.write("trouble", fact)
 
@@ -85,61 +87,80 @@ class SQLiteSink:
 
     def before_fork(self) -> None:
         """Wait, a little, until no other thread is inside a write."""
-        self._lock.acquire(timeout=2 * LOCK_SECONDS)
+        self._forking = True
+        if self._lock.acquire(timeout=2 * LOCK_SECONDS):
+            self._forked_by = get_ident()
 
     def after_fork_in_parent(self) -> None:
         """Go on."""
-        if self._lock.locked():
+        self._forking = False
+        if self._forked_by == get_ident():
+            self._forked_by = 0
             self._lock.release()
 
     def after_fork_in_child(self) -> None:
         """Forget the parent's handle, without closing it: its locks would go with it."""
         _inherited.append((self._connection, self._cursor))
         self._connection = self._cursor = None
-        self._lock = allocate_lock()
+        if self._forked_by != get_ident():  # a thread that is not here was inside SQLite, and holds SQLite's own locks
+            self._closed_until = float("inf")
+        self._forking, self._forked_by = False, 0
+        self._lock = RLock()
         self.spool.after_fork_in_child()
 
     def _write(self, statement: str, values: tuple[object, ...], call: Fact | None = None) -> bool:
         """Run one statement; whether the database took it."""
-        if not self._lock.acquire(timeout=LOCK_SECONDS):
+        lock = self._lock
+        if self._forking or not (lock.acquire(False) or lock.acquire(timeout=LOCK_SECONDS)):
             return False
         try:
             cursor = self._cursor
             if cursor is None:
-                if monotonic() < self._closed_until:
+                if self._opening or monotonic() < self._closed_until:
                     return False
-                cursor = self._open()
+                self._opening = True
+                try:
+                    cursor = self._open()
+                finally:
+                    self._opening = False
             try:
                 cursor.execute(statement, values)
             except _driver().Error as error:
-                return self._refused(cursor, error, call)
-            if not self._waits:
-                self._waits = True
-                cursor.execute(f"PRAGMA busy_timeout = {int(LOCK_SECONDS * 1000)}")
+                return self._refused(error, cursor, statement, values, call)
+            self._waits = True
             return True
         except (_driver().Error, OSError):
             self._connection = self._cursor = None
-            self._closed_until = monotonic() + RETRY_SECONDS
+            self._closed_until = max(self._closed_until, monotonic() + RETRY_SECONDS)
             return False
         finally:
-            self._lock.release()
+            lock.release()
 
-    def _refused(self, cursor: Cursor, error: Exception, call: Fact | None) -> bool:
+    def _refused(
+        self, error: Exception, cursor: Cursor, statement: str, values: tuple[object, ...], call: Fact | None
+    ) -> bool:
         """What an error of a write means; whether the fact is in the database after all."""
         driver = _driver()
-        if isinstance(error, driver.IntegrityError):  # known already; a call that counts as lost gets its true end
-            if call is not None:
-                from reporter.sinks.statements import correction_statement
-
-                columns = tuple(call)
-                cursor.execute(correction_statement("?", columns), (*call.values(), call["call_id"]))
-            return True
-        if not isinstance(error, driver.OperationalError):  # not a database, malformed
-            raise error
-        if self._waits and "locked" in str(error):
-            self._waits = False  # whoever comes next does not wait again, until a write succeeds
-            cursor.execute("PRAGMA busy_timeout = 0")
-        return False
+        pause, until = FIRST_PAUSE_SECONDS, monotonic() + LOCK_SECONDS
+        while True:
+            if isinstance(error, driver.IntegrityError):  # known already; a call that counts as lost gets its true end
+                if call is not None:
+                    cursor.execute(call_statement("?", tuple(call)), (*call.values(), call["call_id"]))
+                return True
+            if not isinstance(error, driver.OperationalError):  # not a database, malformed
+                raise error
+            if not self._waits or "locked" not in str(error):
+                return False
+            if monotonic() > until:
+                self._waits = False  # whoever comes next does not wait again, until a write succeeds
+                return False
+            sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            try:
+                cursor.execute(statement, values)
+                return True
+            except driver.Error as another:
+                error = another
 
     def _open(self) -> Cursor:
         try:
@@ -159,6 +180,8 @@ class SQLiteSink:
             self._closed_until = monotonic() + 60 * RETRY_SECONDS
             raise OSError(f"{self.path}: its schema is older than this program")
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA busy_timeout = 0")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         self._connection = connection
         self._cursor = cursor = connection.cursor()
         return cursor
@@ -180,6 +203,7 @@ def create(connection: Connection) -> None:
     from reporter import schema
 
     if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("BEGIN IMMEDIATE")
     try:

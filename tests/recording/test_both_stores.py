@@ -84,8 +84,8 @@ def both(tmp_path: Path, postgres_url: str, record: Callable[[Recorder], Any], t
         recorder.close()
         assert recorder.troubled == 0
     with closing(sqlite3.connect(tmp_path / "jobs.db")) as ours, psycopg.connect(postgres_url) as theirs:
-        found = ours.execute(f"SELECT {columns} FROM {table}").fetchall()
-        assert theirs.execute(f"SELECT {columns} FROM {table}").fetchall() == found
+        found = sorted(ours.execute(f"SELECT {columns} FROM {table}"), key=repr)
+        assert sorted(theirs.execute(f"SELECT {columns} FROM {table}"), key=repr) == found
     return found
 
 
