@@ -34,6 +34,9 @@ class PostgresSink:
         self._paid_seconds = self._paid_at = 0.0  # for flushes that failed since the last one that did not
         self._thread: Thread | None = None
         self._flushing = allocate_lock()
+        self._begun = self._done = (
+            0  # shippings: the latest one's number, and that of the latest that shipped everything
+        )
 
     def start(self, call_id: str, at_ns: int, told: str) -> None:
         """Keep a call's start while it is in flight."""
@@ -58,14 +61,18 @@ class PostgresSink:
         Flushes that fail take `timeout` in sum, not each, until RETRY_SECONDS have gone by.
         """
         began = monotonic()
+        if self._paid_seconds >= timeout:
+            if began - self._paid_at < RETRY_SECONDS:
+                return False
+            self._paid_seconds = 0.0
+        self.spool.hand_over()
+        begun = self._begun
         if not self._flushing.acquire(timeout=timeout):
             self.problem = self.problem or "Postgres took nothing yet: another thread's flush is not done"
             return False
         try:
-            if self._paid_seconds >= timeout:
-                if began - self._paid_at < RETRY_SECONDS:
-                    return False
-                self._paid_seconds = 0.0
+            if self._done > begun:  # a shipping that began after the hand-over has taken it along
+                return True
             problem = self._ship(began + timeout - self._paid_seconds)
             self.problem = problem and (
                 f"Postgres took {problem}; facts wait in {self.spool.directories[0]}"
@@ -91,7 +98,7 @@ class PostgresSink:
             self._thread.join(timeout)
             if self._thread.is_alive():  # cut off long ago, and still looking up a name
                 return "nothing: still no answer"
-        self.spool.hand_over()
+        self._begun = number = self._begun + 1
         shipping = Shipping(self.url, self.spool.directories)
         ended: list[str] = []
 
@@ -111,6 +118,8 @@ class PostgresSink:
         finally:  # a time limit of the job's may fire here
             if not ended:
                 shipping.cut()
+        if ended == [""]:
+            self._done = number
         reason = ended[0] if ended else f"no answer within {timeout:.2g} s"
         if shipping.lines:
             return reason and f"only {shipping.lines} facts: {reason}"
