@@ -70,9 +70,10 @@ def ingest_spool(store: Store, directory: str, progress: Callable[[int], None] =
     `progress` hears the bytes of each file.
 
     Raises:
-        StoreError: a file that was brought in can't be removed; it will be read again, and counts once all the same.
+        StoreError: a file can't be read, or not removed after that; the others are in, and this one will count once.
     """
     lines = bad = 0
+    failed = ""
     for path, fd in orphans(directory):
         try:
             with open(fd, "rb", closefd=False) as file:
@@ -83,7 +84,8 @@ def ingest_spool(store: Store, directory: str, progress: Callable[[int], None] =
             keep_bad(path + ".bad", wrong)
             os.unlink(path)
         except OSError as error:
-            raise StoreError(f"{path}: can't be read, or removed after that: {error.strerror}") from None
+            failed = f"{path}: can't be read, or removed after that: {error.strerror}"
+            continue
         finally:
             os.close(fd)
         lines += len(content)
@@ -98,6 +100,8 @@ def ingest_spool(store: Store, directory: str, progress: Callable[[int], None] =
             _insert(connection, read_lines(content, _pruned_before_ns(connection))[0])
         lines += len(content)
         progress(sum(map(len, content)))
+    if failed:
+        raise StoreError(failed)
     return Ingested(lines=lines, bad=bad)
 
 

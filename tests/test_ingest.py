@@ -22,6 +22,7 @@ from reporter.config.model import Config
 from reporter.errors import StoreError
 from reporter.ingest import ingest_file, ingest_spool
 from reporter.report.json_form import as_json
+from reporter.sinks.shipping import Shipping
 from reporter.store import open_store
 from tests.cli import console
 from tests.servers import wait_for
@@ -111,13 +112,25 @@ def test_a_bad_line_of_a_file_is_told_once_however_often_the_file_is_read(tmp_pa
         assert (tmp_path / "calls.jsonl.bad").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_link_where_bad_lines_go_is_not_followed(tmp_path: Path, database_url: str) -> None:
+def test_a_link_where_bad_lines_go_is_not_followed_and_keeps_no_other_file_out(
+    tmp_path: Path, database_url: str
+) -> None:
     (tmp_path / "theirs").write_text("precious")
     path = left_behind(tmp_path / "spool", [b"torn"])
     path.with_name(path.name + ".bad").symlink_to(tmp_path / "theirs")
+    path.with_name("18-0.jsonl").write_text('{"operation":"chat","ended_at_ns":1}')
+    store = open_store(database_url)
     with pytest.raises(StoreError, match=r"17-0\.jsonl: can't be read, or removed after that"):
-        ingest_spool(open_store(database_url), str(tmp_path / "spool"))
+        ingest_spool(store, str(tmp_path / "spool"))
     assert (tmp_path / "theirs").read_text() == "precious"
+    with store.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM calls")).scalar() == 1
+    if store.dialect == "postgresql":
+        path.with_name("18-1.jsonl").write_text('{"operation":"chat","ended_at_ns":2}')
+        with pytest.raises(OSError, match="symbolic links"):
+            Shipping(database_url, (str(tmp_path / "spool"),)).run()
+        with store.read() as connection:
+            assert connection.execute(text("SELECT count(*) FROM calls")).scalar() == 2
 
 
 def test_many_may_bring_in_the_same_lines_at_once(tmp_path: Path, database_url: str) -> None:

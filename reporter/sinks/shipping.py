@@ -129,9 +129,9 @@ class Shipping:
         Raises:
             ImportError: psycopg is not installed.
             psycopg.Error: the server can't be reached, would not take them, or `cut` came first.
-            OSError: a file can't be read, or removed.
+            OSError: a file can't be read, or removed; the others are shipped.
         """
-        connection = None
+        connection, failed = None, None
         try:
             for directory in self.directories:
                 for path, fd in orphans(directory):
@@ -139,6 +139,8 @@ class Shipping:
                         if connection is None:
                             connection = self._connect()
                         self._ship(connection, path, fd)
+                    except OSError as error:
+                        failed = error
                     finally:
                         os.close(fd)
         finally:
@@ -146,6 +148,8 @@ class Shipping:
                 connection.close()
             if self._line is not None:
                 self._line.close()
+        if failed is not None:
+            raise failed
 
     def cut(self) -> None:
         """Give up: hang up on a server that may never answer, so that the thread in `run` comes back and lets the files go.
