@@ -405,7 +405,8 @@ def test_a_spool_at_its_limit_keeps_what_it_has_and_a_job_says_what_it_drops(
             assert done.stderr.count("reporter: ") == 1
             kept.append(sum(path.stat().st_size for path in spool_files(tmp_path)))
         assert "its limit" in done.stderr
-    assert 40_000 < kept[0] == kept[1] == kept[2] < 80_000
+    assert 40_000 < kept[0] < 80_000
+    assert kept[2] - kept[0] < 2_000  # room for what says that facts were dropped, not for facts
     reporters_fold(tmp_path, url)
     assert stored(url)[0] == stored(url)[1] > 100
     assert spool_files(tmp_path) == []
