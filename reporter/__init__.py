@@ -23,20 +23,17 @@ _default = Recorder()
 
 
 def configure(database: str | None = None, *, job: str | None = None, disabled: bool | None = None) -> Recorder:
-    """Set the default recorder's database and job; what is not given stays with the environment."""
-    global _default
-    _default = Recorder(database, job=job)
-    if disabled is not None:
-        _default.disabled = disabled
+    """Set the default recorder's database and job, for what was decorated before, too; see `Recorder.configure`."""
+    _default.configure(database, job=job, disabled=disabled)
     return _default
 
 
-def call(operation: str, **about: Any) -> CallRecording:
+def call(operation: str = "", **about: Any) -> CallRecording:
     """Record a call with the default recorder; see `Recorder.call`."""
     return _default.call(operation, **about)
 
 
-def job(name: str, **attributes: Any) -> RunRecording:
+def job(name: str = "", **attributes: Any) -> RunRecording:
     """Record a run with the default recorder; see `Recorder.job`."""
     return _default.job(name, **attributes)
 

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 current_call: ContextVar[ActiveCall | None] = ContextVar("reporter_call", default=None)
 current_run: ContextVar[ActiveRun | None] = ContextVar("reporter_run", default=None)
+_entered: ContextVar[tuple[Any, Any, Any] | None] = ContextVar(
+    "reporter_entered", default=None
+)  # recording, active, before
 
 _COUNTS = {
     "input_tokens": facts.MOST_TOKENS,
@@ -50,15 +53,67 @@ _COUNTS = {
 }
 _TEXTS = (
     "response_model", "error_type", "usage_status", "cost_source", "price_class", "finish_reason", "trace_id", "run_id",
-    "batch_job",
+    "batch_job", "provider", "model",
 )  # fmt: skip
-_FIRST_SAID = ("provider", "model")  # what an outer call said of itself is not changed by an inner one
+_SUMMED = frozenset(
+    ("input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "output_tokens",
+     "reasoning_tokens", "cost_nanousd")
+)  # fmt: skip
 
 
-class CallRecording:
-    """Calls about to be recorded: decorate a function with it, or enter it."""
+class Recording:
+    """Something about to be recorded: decorate a function with it, or enter it; as often, and as many at once, as you like."""
 
-    __slots__ = ("_entered", "attributes", "deadline_ns", "recorder", "told", "told_json")
+    __slots__ = ("_entered",)
+
+    def __init__(self) -> None:
+        self._entered: list[Any] = []
+
+    def begin(self) -> Any:
+        """Begin one; a context manager that ends it."""
+        raise NotImplementedError
+
+    def __call__(self, function: F) -> F:
+        from reporter.decorate import decorate
+
+        return decorate(self.begin, function)  # type: ignore[no-any-return]  # of the function's own kind
+
+    def __enter__(self) -> Any:
+        active = self.begin()
+        self._entered.append(active)
+        _entered.set((self, active, _entered.get()))
+        return active
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._left().__exit__(kind, error, traceback)
+
+    async def __aenter__(self) -> Any:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, traceback)
+
+    def _left(self) -> Any:
+        """The one that is being left: the last that this thread or task entered."""
+        link = top = _entered.get()
+        while link is not None and not (link[0] is self and link[1] in self._entered):
+            link = link[2]
+        if link is None:  # entered in another context than this
+            return self._entered.pop()
+        if link is top:
+            _entered.set(link[2])
+        self._entered.remove(link[1])
+        return link[1]
+
+
+class CallRecording(Recording):
+    """Calls about to be recorded."""
+
+    __slots__ = ("attributes", "deadline_ns", "recorder", "told", "told_json")
 
     def __init__(
         self,
@@ -69,6 +124,7 @@ class CallRecording:
         deadline_ns: int | None,
         attributes: dict[str, object],
     ) -> None:
+        super().__init__()
         self.recorder = recorder
         self.told = {"operation": facts.text(operation)}
         for name, value in (("provider", provider), ("model", model)):
@@ -77,12 +133,6 @@ class CallRecording:
         self.told_json = facts.json_members(self.told)
         self.deadline_ns = deadline_ns
         self.attributes = attributes
-        self._entered: list[ActiveCall] = []
-
-    def __call__(self, function: F) -> F:
-        from reporter.decorate import decorate
-
-        return decorate(self.begin, function)  # type: ignore[no-any-return]  # of the function's own kind
 
     def begin(self) -> ActiveCall:
         """Begin one call; a context manager that ends it."""
@@ -93,7 +143,7 @@ class CallRecording:
             outer = current_call.get()
             if outer is not None and outer.open:
                 active.enrich(outer, self)
-            elif not recorder.disabled:
+            elif recorder.records or recorder.decide():
                 active.begin(self)
         except BaseException as error:
             try:
@@ -102,23 +152,10 @@ class CallRecording:
                 recorder.unsaid += 1
         return active
 
-    def __enter__(self) -> ActiveCall:
-        active = self.begin()
-        self._entered.append(active)
-        return active
+    if TYPE_CHECKING:
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._entered.pop().__exit__(kind, error, traceback)
-
-    async def __aenter__(self) -> ActiveCall:
-        return self.__enter__()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.__exit__(kind, error, traceback)
+        def __enter__(self) -> ActiveCall: ...
+        async def __aenter__(self) -> ActiveCall: ...
 
 
 class ActiveCall:
@@ -129,6 +166,8 @@ class ActiveCall:
     status: str | None = None  # what the user's code says; else the end says it
     attributes: dict[str, object] | None = None
     flags: list[str] | None = None
+    added: dict[str, int] | None = None  # what inner calls told, summed
+    usages: dict[ActiveCall, bool] | None = None  # whether it, and each inner call, told its usage
     started_ns = 0  # of the monotonic clock
     _token: Any = None
 
@@ -152,16 +191,19 @@ class ActiveCall:
             target.attributes.update(attributes)
 
     def usage(self, reply: object) -> None:
-        """Read tokens, model and finish reason from a provider's response object or dictionary."""
+        """Read tokens, model and finish reason from a provider's response object or dictionary.
+
+        The last one counts: a stream's chunks may all be passed.  What inner calls tell is added to it.
+        """
         try:
             from reporter.usage import read
 
-            told = read(reply)
-            for name, value in told.items():
+            for name, value in read(reply).items():
                 self.tell(name, value)
-            known = (self.owner or self).fact
-            if "usage_status" not in known:
-                known["usage_status"] = "complete" if "input_tokens" in told or "output_tokens" in told else "missing"
+            target = self.owner or self
+            if target.usages is None:
+                target.usages = {}
+            target.usages[self] = "input_tokens" in self.fact or "output_tokens" in self.fact
         except BaseException as error:
             try:
                 self.recorder.wall(error)
@@ -178,27 +220,47 @@ class ActiveCall:
     def tell(self, name: str, value: object) -> None:
         """Say one column of the call; a name that is none is an attribute.  None says nothing."""
         target = self.owner or self
-        if value is None or (name in _FIRST_SAID and name in target.fact):
+        if value is None:
             return
         if name in _COUNTS:
             if target.flags is None:
                 target.flags = []
-            stored: int | str | None = facts.integer(value, _COUNTS[name], name, target.flags)
-        elif name in _TEXTS or name in _FIRST_SAID:
-            stored = facts.text(value)
+            number = facts.integer(value, _COUNTS[name], name, target.flags)
+            if number is None:
+                return
+            if self.owner is not None and name in _SUMMED:
+                if target.added is None:
+                    target.added = {}
+                target.added[name] = target.added.get(name, 0) + number - self.fact.get(name, 0)
+                target = self
+            target.fact[name] = number
+        elif name in _TEXTS:
+            target.fact[name] = facts.text(value)
         else:
             target.set(**{name: value})
+
+    def name_model(self, provider: str | None, model: str | None) -> None:
+        """What a call inside this one is to; this one's, if it has not said, and a flag if it has said another."""
+        fact = self.fact
+        known_provider, known_model = fact.get("provider"), fact.get("model")
+        if (known_provider and provider and provider != known_provider) or (
+            known_model and model and model != known_model
+        ):
+            self.flags = self.flags or []
+            if "models" not in self.flags:
+                self.flags.append("models")
             return
-        if stored is not None:
-            target.fact[name] = stored
+        if provider is not None:
+            fact["provider"] = provider
+        if model is not None:
+            fact["model"] = model
 
     # ── opening and closing ──
 
     def enrich(self, outer: ActiveCall, recording: CallRecording) -> None:
         """Whatever is said of this call is said of `outer`."""
         self.owner = outer
-        for name in _FIRST_SAID:
-            self.tell(name, recording.told.get(name))
+        outer.name_model(recording.told.get("provider"), recording.told.get("model"))
         if recording.attributes:
             self.set(**recording.attributes)
 
@@ -295,8 +357,16 @@ class ActiveCall:
             fact["status"] = "success"
         else:
             fact["status"] = status if status in facts.CALL_STATUSES else "error"
+        if self.added:
+            for name, value in self.added.items():
+                fact[name] = min(fact.get(name, 0) + value, _COUNTS[name])
+        if self.usages:
+            told = set(self.usages.values())
+            fact.setdefault("usage_status", "partial" if len(told) > 1 else "complete" if True in told else "missing")
         if self.attributes:
-            attributes = facts.attributes(self.attributes)
+            if self.flags is None:
+                self.flags = []
+            attributes = facts.attributes(self.attributes, self.flags)
             if attributes is not None:
                 fact["attributes"] = attributes
         if self.flags:

@@ -16,6 +16,12 @@ _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200  # CPython's co_fla
 
 def decorate(begin: Callable[[], Any], function: Callable[..., Any]) -> Any:
     """`function` with each call inside a fresh `begin()`, a context manager."""
+    if not callable(function):
+        from reporter.errors import UsageError
+
+        raise UsageError(
+            f"a {type(function).__name__} can't be decorated; below @classmethod, @staticmethod or @property is the place"
+        )
     flags = _flags(function)
     if flags & _ASYNC_GENERATOR:
 

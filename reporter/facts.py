@@ -99,16 +99,25 @@ def nanoseconds(seconds: object, column: str, flags: list[str]) -> int | None:
     return integer(round(scaled), MOST_LENGTH_NS, column, flags)
 
 
-def moment(seconds: object, flags: list[str]) -> int | None:
-    """A moment in epoch seconds as nanoseconds; one before 1970 or after 2262 is none."""
+def moment(value: object) -> int | None:
+    """Epoch seconds, RFC 3339 text or a datetime as ns since 1970; None: it is none, has no zone, or is before 1970 or after
+    2262."""
+    from datetime import UTC, datetime, timedelta
+
     try:
-        at_ns = round(float(seconds) * 1e9)  # type: ignore[arg-type]  # whatever is no number raises, and is flagged
-    except Exception:
-        at_ns = -1
-    if 0 <= at_ns < 2**63:
-        return at_ns
-    flags.append("ended_at_ns")
-    return None
+        if isinstance(value, str):
+            value = datetime.fromisoformat(value)
+        if isinstance(value, datetime):
+            if value.tzinfo is None:
+                return None
+            at_ns = (value - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
+        else:
+            from decimal import Decimal
+
+            at_ns = int(Decimal(repr(value)) * 10**9)
+    except Exception:  # NaN, strangers
+        return None
+    return at_ns if 0 <= at_ns < 2**63 else None
 
 
 def nanousd(usd: object, flags: list[str]) -> int | None:
@@ -124,28 +133,34 @@ def nanousd(usd: object, flags: list[str]) -> int | None:
         return None
 
 
-def attributes(given: Mapping[Any, object] | None) -> str | None:
+def attributes(given: Mapping[Any, object] | None, flags: list[str] | None = None) -> str | None:
     """Attributes as JSON text of at most 16 KiB; names of secrets are left out, values that are no JSON become text.
 
-    What is too long keeps its numbers, and says so.  Read back and given again, the result is the same text.
+    What does not fit loses its longest members, and is flagged.  Read back and given again, the result is the same text.
     """
     if not given:
         return None
     import json
 
-    def written(kept: dict[str, object]) -> str:
-        return json.dumps(kept, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    def written(value: object) -> str:
+        return json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
 
     try:
         plain = ((text(name), _plain(value, 4)) for name, value in given.items())
         kept = {name: value for name, value in plain if name is not None and not is_secret(name)}
-        if len(found := written(kept)) <= MOST_ATTRIBUTES:
-            return found
-        numbers = {name: value for name, value in kept.items() if isinstance(value, int | float)}
-        found = written({**numbers, "truncated": True})
-        return found if len(found) <= MOST_ATTRIBUTES else written({"truncated": True})
-    except Exception:  # a stranger's mapping; what it throws is not the job's affair
+        found = written(kept)
+        if len(found) > MOST_ATTRIBUTES:
+            if flags is not None:
+                flags.append("attributes")
+            excess = len(found) - MOST_ATTRIBUTES
+            for key in sorted(kept, key=lambda key: len(written({key: kept[key]})), reverse=True):
+                if excess <= 0:
+                    break
+                excess -= len(written({key: kept.pop(key)})) - 1  # its braces, but for its comma
+            found = written(kept)
+    except Exception:  # a stranger's object, a depth that no encoder bears
         return None
+    return found if kept else None
 
 
 def is_secret(name: str) -> bool:

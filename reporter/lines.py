@@ -116,7 +116,7 @@ def _column(kind: str, name: str, value: object, flags: list[str]) -> tuple[str,
             raise BadLine(f"{name} must be integer nanoseconds since 1970")
         return name, value
     if name == "attributes":
-        return name, facts.attributes(value) if isinstance(value, dict) else None
+        return name, facts.attributes(value, flags) if isinstance(value, dict) else None
     if name == "exit_code":
         return name, value if type(value) is int and abs(value) < 2**31 else None
     if _TYPES[kind][name] == INTEGER:

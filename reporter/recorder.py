@@ -12,9 +12,13 @@ from _thread import RLock, get_ident
 
 from reporter import facts
 from reporter.call import ActiveCall, CallRecording
+from reporter.ids import uuid7
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
     from reporter.run import ActiveRun, RunRecording
     from reporter.sinks.open import Sink
 
@@ -41,24 +45,27 @@ class OutsideRuns:
 class Recorder:
     """Records calls and runs into one database.
 
-    `url` is `sqlite:///FILE` or `postgresql://…`; `job` is the batch job of calls outside any run.  A `sink` given instead
-    of a URL gets the facts, `reporter.sinks.memory.MemorySink` in tests.
+    `url` is `sqlite:///FILE` or `postgresql://…`; `job` is the batch job of calls outside any run; what is not given, the
+    environment says when the first fact comes.  A `sink` given instead of a URL gets the facts,
+    `reporter.sinks.memory.MemorySink` in tests.
 
     Raises:
         UsageError: `url` is of no database that can be recorded into.
     """
 
     def __init__(
-        self, url: str | None = None, *, job: str | None = None, sink: Sink | None = None, clock: Clock | None = None
+        self,
+        url: str | None = None,
+        *,
+        job: str | None = None,
+        disabled: bool | None = None,
+        sink: Sink | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        if url is not None and not url.startswith(("sqlite:///", "postgresql", "postgres:")):
-            _misuse(
-                f"database {url.partition('://')[0]}://…: not supported;"
-                " write sqlite:///FILE or postgresql://USER@HOST/NAME"
-            )
-        environment = os.environ.get
-        self.belonging = OutsideRuns(job or environment("REPORTER_JOB"), environment("REPORTER_RUN_ID"))
-        self.disabled = environment("REPORTER_DISABLED") == "1"
+        check_url(url)
+        self._url, self._sink, self._job, self._disabled = url, sink, job, disabled
+        self.records = self._decided = False  # whether calls are recorded is decided with the first one
+        self.belonging = OutsideRuns(None, None)
         self.clock = clock or Clock()
         self.runs: list[ActiveRun] = []  # of this process, for threads that were started without their context
         self.open: set[ActiveCall] = set()
@@ -66,13 +73,32 @@ class Recorder:
         self.unsaid = 0  # what went wrong where there was no room even to say so
         self.troubled = 0
         self.warned_ns = self.told_ns = 0
-        self._url, self._sink = url, sink
         if sink is not None:
             _watch_process(self)
 
+    def configure(self, url: str | None = None, *, job: str | None = None, disabled: bool | None = None) -> None:
+        """Record elsewhere from now on, whatever was decorated before included; what is not given, the environment says.
+
+        Raises:
+            UsageError: `url` is of no database that can be recorded into.
+        """
+        check_url(url)
+        self.close()
+        self._url, self._sink, self._job, self._disabled = url, None, job, disabled
+        self.records = self._decided = False
+
+    def decide(self) -> bool:
+        """Whether calls are recorded: asked with the first one, so that nothing is read while modules are imported."""
+        if not self._decided:
+            environment = os.environ.get
+            self.belonging = OutsideRuns(self._job or environment("REPORTER_JOB"), environment("REPORTER_RUN_ID"))
+            disabled = environment("REPORTER_DISABLED") == "1" if self._disabled is None else self._disabled
+            self.records, self._decided = not disabled, True
+        return self.records
+
     def call(
         self,
-        operation: str,
+        operation: str = "",
         *,
         provider: str | None = None,
         model: str | None = None,
@@ -95,7 +121,7 @@ class Recorder:
                 _misuse(f"call(deadline_seconds={deadline_seconds!r}): must be a number of seconds, at least 0")
         return CallRecording(self, operation, provider, model, deadline_ns, attributes)
 
-    def job(self, name: str, **attributes: object) -> RunRecording:
+    def job(self, name: str = "", **attributes: object) -> RunRecording:
         """Record a run of the batch job `name`: a decorator or a context manager.
 
         Raises:
@@ -114,71 +140,65 @@ class Recorder:
         status: str = "success",
         duration_seconds: float | None = None,
         ttft_seconds: float | None = None,
-        ended_at: float | None = None,
+        ended_at: datetime | float | str | None = None,
+        started_at: datetime | float | str | None = None,
         cost_usd: float | str | None = None,
         call_id: str | None = None,
+        attributes: Mapping[str, object] | None = None,
         **told: object,
     ) -> str | None:
         """Record a call that was measured elsewhere, and return its id (None if it could not be kept).
 
-        `ended_at` is in epoch seconds, now if not given; further keywords are columns of `calls` or attributes.
+        Moments are epoch seconds, RFC 3339 text or a datetime with a zone; without any, the call ends now.  Further
+        keywords are columns of `calls` or attributes.
 
         Raises:
-            UsageError: no operation, or a status that is none.
+            UsageError: no operation, a status that is none, or a moment that is none.
         """
         if type(operation) is not str or not operation:
             _misuse("record() needs operation='chat' or the like")
         if status not in facts.CALL_STATUSES:
             _misuse(f"record(status={status!r}): not one of {', '.join(facts.CALL_STATUSES)}")
-        if self.disabled:
+        ended_at_ns, started_at_ns = _moment("ended_at", ended_at), _moment("started_at", started_at)
+        if not self.decide():
             return None
         try:
-            return self._record(operation, status, duration_seconds, ttft_seconds, ended_at, cost_usd, call_id, told)
+            active = ActiveCall(self)
+            flags = active.flags = []
+            now_ns = self.clock.wall_ns()
+            duration_ns = facts.nanoseconds(duration_seconds, "duration_ns", flags)
+            if duration_ns is None:
+                duration_ns = facts.integer(told.pop("duration_ns", None), facts.MOST_LENGTH_NS, "duration_ns", flags)
+            if ended_at_ns is None and started_at_ns is not None and duration_ns is not None:
+                ended_at_ns = started_at_ns + duration_ns
+            if ended_at_ns is None:
+                ended_at_ns = now_ns
+            if started_at_ns is None:
+                started_at_ns = max(0, ended_at_ns - (duration_ns or 0))
+            known = {
+                "call_id": facts.text(call_id) or uuid7(started_at_ns),
+                "started_at_ns": started_at_ns,
+                "ended_at_ns": ended_at_ns,
+                "operation": facts.text(operation),
+                "duration_ns": duration_ns,
+                "ttft_ns": facts.nanoseconds(ttft_seconds, "ttft_ns", flags),
+                "cost_nanousd": facts.nanousd(cost_usd, flags),
+                **active.run().told,
+            }
+            active.fact = {name: value for name, value in known.items() if value is not None}
+            for name, value in told.items():
+                active.tell(name, value)
+            if attributes:
+                active.attributes = {**(active.attributes or {}), **attributes}
+            active.status = status
+            active.keep()
+            return str(active.fact["call_id"])
         except BaseException as error:
             try:
                 self.wall(error)
             except (RecursionError, MemoryError):
                 self.unsaid += 1
             return None
-
-    def _record(
-        self,
-        operation: str,
-        status: str,
-        duration_seconds: float | None,
-        ttft_seconds: float | None,
-        ended_at: float | None,
-        cost_usd: float | str | None,
-        call_id: str | None,
-        told: dict[str, object],
-    ) -> str:
-        from reporter.ids import uuid7
-
-        active = ActiveCall(self)
-        flags = active.flags = []
-        ended_at_ns = self.clock.wall_ns() if ended_at is None else facts.moment(ended_at, flags)
-        if ended_at_ns is None:
-            ended_at_ns = self.clock.wall_ns()
-        duration_ns = facts.nanoseconds(duration_seconds, "duration_ns", flags)
-        started_at_ns = max(0, ended_at_ns - (duration_ns or 0))
-        active.fact = {
-            "call_id": facts.text(call_id) or uuid7(started_at_ns),
-            "started_at_ns": started_at_ns,
-            "ended_at_ns": ended_at_ns,
-            "operation": facts.text(operation),
-        }
-        active.fact.update(active.run().told)
-        measured = (
-            ("duration_ns", duration_ns),
-            ("ttft_ns", facts.nanoseconds(ttft_seconds, "ttft_ns", flags)),
-            ("cost_nanousd", facts.nanousd(cost_usd, flags)),
-        )
-        active.fact.update((name, value) for name, value in measured if value is not None)
-        for name, value in told.items():
-            active.tell(name, value)
-        active.status = status
-        active.keep()
-        return str(active.fact["call_id"])
 
     def flush(self, timeout: float = 2.0) -> bool:
         """Bring what waits to the database within `timeout` seconds; whether nothing waits any more."""
@@ -191,9 +211,7 @@ class Recorder:
                 tell(self)
             done = self.sink.flush(timeout)
             if not done:
-                from reporter.trouble import warn
-
-                warn(self, self.sink.problem)
+                self.say(self.sink.problem)
             return done
         except BaseException as error:
             self.wall(error)
@@ -218,11 +236,17 @@ class Recorder:
                 from reporter import outcome, trouble  # noqa: F401  # now: a signal handler may strike amid a later import
                 from reporter.sinks.open import open_sink
 
-                self._sink = open_sink(self._url)
+                self._sink = open_sink(self._url, self.say)
             return self._sink
         finally:
             if locked:
                 _opening.release()
+
+    def say(self, what: str) -> None:
+        """One line on stderr, at most once a minute."""
+        from reporter.trouble import warn
+
+        warn(self, what)
 
     def wall(self, error: BaseException, active: ActiveCall | None = None) -> None:
         """Swallow a recorder's own trouble, count it and warn; pass on what is the job's."""
@@ -240,6 +264,34 @@ class Recorder:
         for active in list(self.open):
             active.status = active.status or "abandoned"
             active.__exit__(None, None, None)
+
+
+def _moment(name: str, value: object) -> int | None:
+    """What `record` was told of a moment, in ns since 1970."""
+    if value is None:
+        return None
+    at_ns = facts.moment(value)
+    if at_ns is None:
+        _misuse(f"record({name}={value!r:.60}): give epoch seconds, RFC 3339 text or a datetime, both with a zone")
+    return at_ns
+
+
+def check_url(url: str | None) -> None:
+    """Whether a database can be recorded into, as far as its URL tells.
+
+    Raises:
+        UsageError: it can't.
+    """
+    if url is None:
+        return
+    if url.startswith("sqlite:"):
+        from reporter.sinks.spool import sqlite_path
+
+        sqlite_path(url)
+    elif not url.startswith(("postgresql://", "postgresql+", "postgres://")):
+        _misuse(
+            f"database {url.partition('://')[0]}://…: not supported; write sqlite:///FILE or postgresql://USER@HOST/NAME"
+        )
 
 
 def _misuse(sentence: str) -> None:

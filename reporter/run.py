@@ -5,42 +5,34 @@ from __future__ import annotations
 import os
 
 from reporter import facts
-from reporter.call import current_run
+from reporter.call import Recording, current_run
 from reporter.ids import uuid7
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
-    from typing import Any, TypeVar
+    from typing import Any
 
     from reporter.recorder import Recorder
-
-    F = TypeVar("F", bound=Callable[..., Any])
 
 FLUSH_SECONDS = 2.0  # at the end of a run
 
 
-class RunRecording:
-    """Runs about to be recorded: decorate a function with it, or enter it."""
+class RunRecording(Recording):
+    """Runs about to be recorded."""
 
-    __slots__ = ("_entered", "attributes", "name", "recorder")
+    __slots__ = ("attributes", "name", "recorder")
 
     def __init__(self, recorder: Recorder, name: str, attributes: dict[str, object]) -> None:
+        super().__init__()
         self.recorder, self.name, self.attributes = recorder, name, attributes
-        self._entered: list[ActiveRun] = []
-
-    def __call__(self, function: F) -> F:
-        from reporter.decorate import decorate
-
-        return decorate(self.begin, function)  # type: ignore[no-any-return]  # of the function's own kind
 
     def begin(self) -> ActiveRun:
         """Begin one run; a context manager that ends it."""
         run: ActiveRun = _unrecorded
         try:
             run = ActiveRun(self.recorder, self.name, self.attributes)
-            if not self.recorder.disabled:
+            if self.recorder.records or self.recorder.decide():
                 run.begin()
         except BaseException as error:
             try:
@@ -49,23 +41,10 @@ class RunRecording:
                 self.recorder.unsaid += 1
         return run
 
-    def __enter__(self) -> ActiveRun:
-        run = self.begin()
-        self._entered.append(run)
-        return run
+    if TYPE_CHECKING:
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._entered.pop().__exit__(kind, error, traceback)
-
-    async def __aenter__(self) -> ActiveRun:
-        return self.__enter__()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.__exit__(kind, error, traceback)
+        def __enter__(self) -> ActiveRun: ...
+        async def __aenter__(self) -> ActiveRun: ...
 
 
 class ActiveRun:

@@ -33,7 +33,11 @@ def handle(recorder: Recorder, error: BaseException, active: ActiveCall | None =
     kind = "dropped" if isinstance(error, OSError) else "recorder_error"
     recorder.troubled += 1
     recorder.troubles[kind] = recorder.troubles.get(kind, 0) + 1
-    warn(recorder, f"{'this fact could not be kept' if kind == 'dropped' else 'recording failed'}: {error!r:.200}")
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        warn(recorder, f"{where}{error.strerror or error}: a fact is lost; set REPORTER_SPOOL_DIR to a place with room")
+    else:
+        warn(recorder, f"recording failed: {error!r:.200}")
     if time.monotonic_ns() - recorder.told_ns > QUIET_NS or not recorder.told_ns:
         tell(recorder)
 

@@ -6,6 +6,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Protocol
 
     Fact = dict[str, Any]  # column of `reporter.schema` → value; what is not known is left out
@@ -38,21 +39,26 @@ def default_url() -> str:
     return "sqlite:///" + os.path.join(state_directory(), "reporter.db")
 
 
-def open_sink(url: str | None) -> Sink:
-    """The sink for `url`, or for the default database.
+def open_sink(url: str | None, say: Callable[[str], None] = lambda what: None) -> Sink:
+    """The sink for `url`, or for the default database; `say` hears what people should know.
 
     Raises:
         UsageError: a URL of no known kind.
     """
+    if not url and not os.environ.get("REPORTER_DATABASE_URL"):
+        from reporter.sinks.spool import has_home
+
+        if not has_home():
+            say(f"there is no home directory for a database, so it is {default_url()}; set REPORTER_DATABASE_URL")
     url = url or default_url()
     if url.startswith("sqlite"):
         from reporter.sinks.sqlite import SQLiteSink
 
-        return SQLiteSink(url)
+        return SQLiteSink(url, say)
     if url.startswith(("postgresql", "postgres")):
         from reporter.sinks.postgresql import PostgresSink
 
-        return PostgresSink(url)
+        return PostgresSink(url, say)
     from reporter.errors import UsageError
 
     scheme = url.partition("://")[0]

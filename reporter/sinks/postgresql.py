@@ -14,6 +14,7 @@ from reporter.sinks.spool import Spool, directories_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from threading import Thread
     from typing import Any
 
@@ -27,16 +28,14 @@ LEAST_SECRET = 3  # characters; fewer would be found in any message
 class PostgresSink:
     """The recorder's way to one Postgres database."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, say: Callable[[str], None] = lambda what: None) -> None:
         self.url = url
-        self.spool = Spool(directories_for(url))
+        self.spool = Spool(directories_for(url), say)
         self.problem = ""  # why the last flush failed
         self._paid_seconds = self._paid_at = 0.0  # for flushes that failed since the last one that did not
         self._thread: Thread | None = None
         self._flushing = allocate_lock()
-        self._begun = self._done = (
-            0  # shippings: the latest one's number, and that of the latest that shipped everything
-        )
+        self._begun = self._done = 0  # numbers of shippings: the latest, and the latest that shipped everything
 
     def start(self, call_id: str, at_ns: int, told: str) -> None:
         """Keep a call's start while it is in flight."""

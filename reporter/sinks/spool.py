@@ -15,6 +15,7 @@ from reporter.facts import json_members
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     Fact = dict[str, Any]
@@ -32,8 +33,10 @@ class SpoolFull(OSError):
 class Spool:
     """This process's own file in the first of some directories that takes it."""
 
-    def __init__(self, directories: tuple[str, ...]) -> None:
+    def __init__(self, directories: tuple[str, ...], say: Callable[[str], None] = lambda what: None) -> None:
         self.directories = directories
+        self._say = say
+        self._refused: OSError | None = None  # why the first directory took nothing, until it is said
         self._directory = 0
         self._fd, self._path = -1, ""
         self._size, self._most = 0, -1  # bytes; beyond `_most`, as at first, a new file is begun
@@ -96,12 +99,15 @@ class Spool:
                         raise _no_room(self._path)
                     self._size += taken
                     break
-                except OSError:
+                except OSError as error:
+                    self._refused = self._refused or error
                     self._most = -1  # whatever comes next begins a new file, so a torn line spoils no other
                     self._directory += 1
                     if self._directory == len(self.directories):
                         self._directory = 0  # for the next line; this one is lost
                         raise
+            if self._refused is not None:
+                self._told_of_fallback()
             if start_of is not None:
                 self._open_starts[start_of] = written
             elif not self._dirty:
@@ -109,6 +115,13 @@ class Spool:
         finally:
             if locked:
                 lock.release()
+
+    def _told_of_fallback(self) -> None:
+        error, self._refused = self._refused, None
+        if self._directory and error is not None:
+            self._say(
+                f"{self.directories[0]}: {error.strerror}; facts go to {self.directories[self._directory]} meanwhile"
+            )
 
     def _begin_file(self) -> None:
         """Go on in a new file, which begins with the starts in flight."""
@@ -203,10 +216,15 @@ def sqlite_path(url: str) -> str:
 def state_directory() -> str:
     """Where reporter keeps what it must not forget: $XDG_STATE_HOME/reporter, or a private place in TMPDIR without a HOME."""
     base = os.environ.get("XDG_STATE_HOME")
-    if not base:
-        home = os.path.expanduser("~")
-        base = os.path.join(home, ".local", "state") if os.path.isabs(home) and os.path.isdir(home) else ""
+    if not base and has_home():
+        base = os.path.join(os.path.expanduser("~"), ".local", "state")
     return os.path.join(base, "reporter") if base else temporary()
+
+
+def has_home() -> bool:
+    """Whether there is a place for what must not be forgotten."""
+    home = os.path.expanduser("~")
+    return bool(os.environ.get("XDG_STATE_HOME")) or (os.path.isabs(home) and os.path.isdir(home))
 
 
 def temporary() -> str:

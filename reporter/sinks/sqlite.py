@@ -18,6 +18,7 @@ from reporter.sinks.statements import call_statement, insert_statement, run_stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from sqlite3 import Connection, Cursor
     from typing import Any
 
@@ -37,9 +38,9 @@ class SQLiteSink:
 
     problem = ""  # nothing ever waits: what the file would not take is the reporter's to read
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, say: Callable[[str], None] = lambda what: None) -> None:
         self.path = os.path.abspath(sqlite_path(url))
-        self.spool = Spool(directories_for(url))
+        self.spool = Spool(directories_for(url), say)
         self._connection: Connection | None = None
         self._cursor: Cursor | None = None
         self._lock = RLock()  # a signal handler may record amid a write of its own thread

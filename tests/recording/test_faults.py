@@ -54,6 +54,9 @@ def test_a_directory_that_cannot_be_made_sends_facts_to_a_private_one_in_tmpdir(
     private = tmp_path / f"reporter-{os.getuid()}"
     (directory,) = private.iterdir()
     assert (done.returncode, done.stdout) == (0, "done\n")
+    assert done.stderr.splitlines() == [
+        f"reporter: {tmp_path}/file/jobs.db.spool: Not a directory; facts go to {directory} meanwhile; the job goes on"
+    ]
     assert len(spooled(directory)) == 3
     assert stat.S_IMODE(private.stat().st_mode) == stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert {stat.S_IMODE(file.stat().st_mode) for file in directory.iterdir()} == {0o600}
@@ -68,6 +71,20 @@ def test_a_link_planted_in_tmpdir_is_refused_and_what_is_dropped_is_said_once(tm
     assert list((tmp_path / "elsewhere").iterdir()) == []
     assert done.stderr.count("reporter: ") == 1
     assert "only this user can write" in done.stderr
+    assert f"{tmp_path}/reporter-{os.getuid()}: " in done.stderr
+    assert "set REPORTER_SPOOL_DIR" in done.stderr
+
+
+def test_without_a_home_the_database_is_in_tmpdir_and_that_is_said(tmp_path: Path) -> None:
+    kept = environment(tmp_path, HOME="/nonexistent")
+    kept.pop("XDG_STATE_HOME", None)
+    done = subprocess.run([sys.executable, "-c", THREE_CALLS], env=kept, capture_output=True, text=True, check=True)
+    path = tmp_path / f"reporter-{os.getuid()}" / "reporter.db"
+    assert done.stderr == (
+        f"reporter: there is no home directory for a database, so it is sqlite:///{path}; set REPORTER_DATABASE_URL;"
+        " the job goes on\n"
+    )
+    assert path.exists()
 
 
 def test_facts_from_tmpdir_are_read_back_by_the_reporter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, closing
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -154,7 +158,127 @@ def test_anthropic_input_tokens_include_the_cache(recorder: Recorder, sink: Memo
 def test_a_usage_that_is_none_is_kept_as_missing(recorder: Recorder, sink: MemorySink, reply: Any) -> None:
     with recorder.call("chat", model="gpt-4o") as c:
         c.usage(reply)
-    assert sink.calls[0]["input_tokens"] is None
+    assert (sink.calls[0]["input_tokens"], sink.calls[0]["usage_status"]) == (None, "missing")
+
+
+def reply(tokens: int) -> dict[str, Any]:
+    return {"usage": {"prompt_tokens": tokens, "completion_tokens": 1}}
+
+
+def test_of_several_usages_of_one_call_the_last_counts_as_streams_tell_them(
+    recorder: Recorder, sink: MemorySink
+) -> None:
+    with recorder.call("chat", model="gpt-4o") as c:
+        for chunk in ({"choices": []}, reply(7), reply(10), {"choices": []}):
+            c.usage(chunk)
+    call = sink.calls[0]
+    assert (call["input_tokens"], call["output_tokens"]) == (10, 1)
+
+
+def test_what_inner_calls_tell_is_added_up(recorder: Recorder, sink: MemorySink) -> None:
+    with recorder.call("agent") as outer:
+        for _ in range(5):
+            with recorder.call("chat", provider="openai", model="gpt-4o") as inner:
+                inner.usage(reply(100))
+                inner.usage(reply(1_000_000))
+        outer.usage(reply(3))
+    (call,) = sink.calls
+    assert (call["input_tokens"], call["output_tokens"], call["usage_status"]) == (5_000_003, 6, "complete")
+    assert (call["provider"], call["model"], call["flags"]) == ("openai", "gpt-4o", None)
+
+
+def test_an_inner_call_that_does_not_tell_its_usage_makes_the_sum_partial(recorder: Recorder, sink: MemorySink) -> None:
+    with recorder.call("agent"):
+        for told in (reply(10), {}):
+            with recorder.call("chat", model="gpt-4o") as inner:
+                inner.usage(told)
+    assert (sink.calls[0]["input_tokens"], sink.calls[0]["usage_status"]) == (10, "partial")
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "kept", "flags"),
+    [
+        (("openai", None), (None, "gpt-4o"), ("openai", "gpt-4o"), None),
+        ((None, None), ("openai", "gpt-4o"), ("openai", "gpt-4o"), None),
+        ((None, "gpt-4o"), ("anthropic", "claude"), (None, "gpt-4o"), "models"),
+        (("openai", "gpt-4o"), ("azure", "gpt-4o"), ("openai", "gpt-4o"), "models"),
+        (("openai", None), ("anthropic", "claude"), ("openai", None), "models"),
+    ],
+)
+def test_provider_and_model_of_a_call_belong_together(
+    recorder: Recorder,
+    sink: MemorySink,
+    outer: tuple[str | None, str | None],
+    inner: tuple[str | None, str | None],
+    kept: tuple[str | None, str | None],
+    flags: str | None,
+) -> None:
+    with recorder.call("agent", provider=outer[0], model=outer[1]):
+        for _ in range(2):
+            with recorder.call("chat", provider=inner[0], model=inner[1]):
+                pass
+    call = sink.calls[0]
+    assert ((call["provider"], call["model"]), call["flags"]) == (kept, flags)
+
+
+def test_one_recording_may_be_entered_by_many_at_once(recorder: Recorder, sink: MemorySink) -> None:
+    shared = recorder.call("chat")
+
+    async def short() -> None:
+        await asyncio.sleep(0.01)
+        async with shared:
+            await asyncio.sleep(0.02)
+
+    async def long() -> None:
+        async with shared:
+            await asyncio.sleep(0.1)
+            raise ValueError
+
+    async def both() -> None:
+        await asyncio.gather(long(), short(), return_exceptions=True)
+
+    asyncio.run(both())
+    told = [(call["status"], call["duration_ns"] > 60_000_000) for call in sink.calls]
+    assert told == [("success", False), ("error", True)]
+    with shared, shared:  # and by one again and again
+        pass
+    with ExitStack() as stack:
+        stack.enter_context(shared)
+    assert len(sink.calls) == 4
+
+
+def test_one_recording_may_be_entered_by_many_threads(recorder: Recorder, sink: MemorySink) -> None:
+    shared = recorder.call("chat")
+    entered = threading.Barrier(2)
+
+    def work(seconds: float) -> None:
+        with shared as c:
+            c.set(seconds=seconds)
+            entered.wait(5)
+            time.sleep(seconds)
+
+    threads = [threading.Thread(target=work, args=(seconds,)) for seconds in (0.1, 0.01)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [json.loads(call["attributes"])["seconds"] for call in sink.calls] == [0.01, 0.1]
+    assert sink.calls[0]["duration_ns"] < sink.calls[1]["duration_ns"]
+
+
+def test_attributes_that_are_too_long_lose_their_longest_and_say_so(recorder: Recorder, sink: MemorySink) -> None:
+    with recorder.call("chat") as c:
+        c.set(user_id="u-17", **{f"k{number:02}{'x' * 190}": 12345 for number in range(99)})
+    with recorder.call("chat") as c:
+        c.set(user_id="u-17", note=["y" * 150] * 99, other=["z" * 150] * 60)
+    many, long = sink.calls
+    for call in (many, long):
+        kept = json.loads(call["attributes"])
+        assert len(call["attributes"]) <= 16_384
+        assert kept["user_id"] == "u-17"
+        assert call["flags"] == "attributes"
+    assert len(json.loads(many["attributes"])) > 50
+    assert set(json.loads(long["attributes"])) == {"user_id", "other"}
 
 
 def test_calls_belong_to_their_run(recorder: Recorder, sink: MemorySink) -> None:
@@ -177,8 +301,82 @@ def test_a_job_that_exits_with_a_code_has_failed_with_it(recorder: Recorder, sin
 def test_wrong_use_raises_where_it_stands(recorder: Recorder) -> None:
     with pytest.raises(UsageError, match="operation's name"):
         recorder.call(lambda: None)  # type: ignore[arg-type]  # the mistake
+    with pytest.raises(UsageError, match="operation's name"):
+        recorder.call()
+    with pytest.raises(UsageError, match="job's name"):
+        recorder.job()
     with pytest.raises(UsageError, match="not one of"):
         recorder.record(operation="chat", status="fine")
+    with pytest.raises(UsageError, match="below @classmethod"):
+        recorder.call("chat")(classmethod(lambda cls: None))  # type: ignore[type-var]  # the mistake
+    with pytest.raises(UsageError, match="names no file"):
+        Recorder("sqlite:///:memory:")
+    for moment in (datetime(2026, 11, 1), "yesterday", "2026-11-01T02:00:00", [], -5):
+        with pytest.raises(UsageError, match=r"record\(ended_at=.*with a zone"):
+            recorder.record(operation="chat", ended_at=moment)  # type: ignore[arg-type]  # the mistake
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["2026-11-01T02:00:00Z", 1_793_498_400, datetime(2026, 11, 1, 3, tzinfo=timezone(timedelta(hours=1)))],
+)
+def test_a_call_measured_elsewhere_may_be_told_in_the_words_of_the_table(
+    recorder: Recorder, sink: MemorySink, moment: Any
+) -> None:
+    recorder.record(
+        operation="chat",
+        started_at=moment,
+        duration_ns=5,
+        attributes={"user_id": "u-17"},
+        tag="backfill",
+        http_status=200,
+    )
+    recorder.record(operation="chat", ended_at=moment, duration_seconds=2)
+    first, second = sink.calls
+    at_ns = 1_793_498_400 * 10**9
+    assert (first["started_at_ns"], first["ended_at_ns"], first["duration_ns"]) == (at_ns, at_ns + 5, 5)
+    assert json.loads(first["attributes"]) == {"tag": "backfill", "user_id": "u-17"}
+    assert (second["started_at_ns"], second["ended_at_ns"]) == (at_ns - 2 * 10**9, at_ns)
+
+
+CONFIGURED_LATE = """
+import os, sys
+import reporter
+
+@reporter.call("decorated")
+def decorated():
+    pass
+
+@reporter.job("nightly")
+def main():
+    decorated()
+
+where = sys.argv[1]
+if where == "configure":
+    reporter.configure("sqlite:///" + sys.argv[2], job="standalone")
+elif where == "environment":
+    os.environ["REPORTER_DATABASE_URL"] = "sqlite:///" + sys.argv[2]
+    os.environ["REPORTER_JOB"] = "standalone"
+else:
+    os.environ["REPORTER_DISABLED"] = "1"
+    decorated()
+    reporter.configure("sqlite:///" + sys.argv[2], job="standalone", disabled=False)
+main()
+decorated()
+"""
+
+
+@pytest.mark.parametrize("where", ["configure", "environment", "disabled at first"])
+def test_what_is_configured_after_functions_were_decorated_holds_for_them(tmp_path: Path, where: str) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("REPORTER_")}
+    subprocess.run(
+        [sys.executable, "-c", CONFIGURED_LATE, where, str(tmp_path / "jobs.db")],
+        env={**kept, "HOME": str(tmp_path)}, check=True, timeout=30,
+    )  # fmt: skip
+    with closing(sqlite3.connect(tmp_path / "jobs.db")) as connection:
+        jobs = connection.execute("SELECT batch_job FROM calls ORDER BY call_id").fetchall()
+    assert jobs == [("nightly",), ("standalone",)]
+    assert not (tmp_path / ".local").exists()
 
 
 def test_nonsense_numbers_become_null_and_are_flagged(recorder: Recorder, sink: MemorySink) -> None:
