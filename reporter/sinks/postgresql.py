@@ -115,11 +115,12 @@ class PostgresSink:
         try:
             self._thread.join(max(0.0, deadline - monotonic()))
         finally:  # a time limit of the job's may fire here
-            if not ended:
+            in_time = tuple(ended)  # what it says after the cut is what the cut did
+            if not in_time:
                 shipping.cut()
-        if ended == [""]:
+        if in_time == ("",):
             self._done = number
-        reason = ended[0] if ended else f"no answer within {timeout:.2g} s"
+        reason = in_time[0] if in_time else f"no answer within {timeout:.2g} s"
         if shipping.lines:
             return reason and f"only {shipping.lines} facts: {reason}"
         return reason and f"nothing: {reason}"
