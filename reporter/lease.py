@@ -19,6 +19,8 @@ from reporter.ids import uuid7
 from reporter.store import Store
 
 NAME = "reporter"
+MOST_TTL_NS = 3600 * 10**9
+"""No lease is longer; one that seems to run out later was taken while the clock was wrong, and is void."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +58,15 @@ def acquire(store: Store, ttl_ns: int) -> Lease:
             text(
                 "INSERT INTO leases (name, holder, expires_at_ns) VALUES (:name, :holder, :expires)"
                 " ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at_ns = excluded.expires_at_ns"
-                " WHERE leases.expires_at_ns <= :now"
+                " WHERE leases.expires_at_ns <= :now OR leases.expires_at_ns > :impossible"
             ),
-            {"name": NAME, "holder": holder, "expires": now_ns + ttl_ns, "now": now_ns},
+            {
+                "name": NAME,
+                "holder": holder,
+                "expires": now_ns + ttl_ns,
+                "now": now_ns,
+                "impossible": now_ns + MOST_TTL_NS,
+            },
         )
         if taken.rowcount != 1:
             other = connection.execute(

@@ -109,6 +109,10 @@ def differences(url: str) -> list[str]:
 
 def compare(connection: Connection) -> list[str]:
     """As `differences`, over an open connection."""
+    revision = _revision(connection)
+    if revision is not None and revision != HEAD:
+        remedy = "run: reporter db upgrade" if revision < HEAD else "upgrade this program"
+        return [f"the schema is at {revision}, this program's is {HEAD}; {remedy}"]
     found = inspect(connection)
     tables, views = set(found.get_table_names()), set(found.get_view_names())
     told = []

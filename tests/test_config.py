@@ -1,6 +1,10 @@
 """reporter.yaml: where it is found, what it may say, and how its mistakes are told."""
 
+import json
+import os
 import re
+import subprocess
+import sys
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -12,9 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import reporter.config
+import reporter.metrics
 from reporter.config import Config, default_database, find_config, load_config, parse_config
 from reporter.config.document import parse_document
+from reporter.config.model import METRIC_LABELS
 from reporter.errors import ConfigError
+from reporter.family import Metric
 from reporter.sinks.open import default_url
 from reporter.slo.durations import parse_duration
 
@@ -178,7 +185,7 @@ def test_an_unknown_key_is_refused_with_the_one_that_was_meant(text: str, place_
         ("report: {lost_after: 3600}", "report.lost_after: must be a duration with its unit"),
         ("pushgateway: {url: ftp://x}", "pushgateway.url: must be an http or https URL"),
         ("pushgateway: {url: 'http://u:p@localhost'}", "pushgateway.url: must hold no credentials"),
-        ("pushgateway: {grouping: {job: a, le: b}}", "pushgateway.grouping.le: would break every histogram"),
+        ("pushgateway: {grouping: {job: a, le: b}}", "pushgateway.grouping.le: is a label of the metrics"),
         ("pushgateway: {grouping: {env: a}}", "pushgateway.grouping: needs job"),
         ("pushgateway: {grouping: {job: a, a-b: c}}", "pushgateway.grouping.a-b: is no label name"),
         ("pushgateway: {grouping: {job: 3}}", "pushgateway.grouping.job: must be text; quote it"),
@@ -389,3 +396,29 @@ def test_a_named_file_that_is_not_there_is_an_error(tmp_path: Path, variable: st
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         read("").report.lease_ns = 1
+
+
+def test_a_group_can_have_no_label_that_metrics_have() -> None:
+    metrics = [value for value in vars(reporter.metrics).values() if isinstance(value, Metric)]
+    ours = {label for metric in metrics for label in metric.labels} | {"batch_job", "operation", "provider", "model"}
+    assert ours <= METRIC_LABELS
+    for label in sorted(ours):
+        with pytest.raises(ConfigError, match=f"pushgateway.grouping.{label}: is a label of the metrics"):
+            parse_config(f"pushgateway: {{grouping: {{job: reporter, {label}: x}}}}", environ={})
+
+
+@pytest.mark.parametrize("url", ["foo", "mysql://u@h/x", "sqlite:///:memory:", "sqlite:///", "sqlite://x.db"])
+def test_a_database_is_refused_wherever_it_is_named(tmp_path: Path, url: str) -> None:
+    (tmp_path / "reporter.yaml").write_text(json.dumps({"database": url}))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("REPORTER_")}
+    for arguments, more in (
+        (["--database", url, "check"], {}),
+        (["check"], {"REPORTER_DATABASE_URL": url}),
+        (["--config", str(tmp_path / "reporter.yaml"), "check"], {}),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "reporter", *arguments], env={**environment, **more}, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert "must " in done.stderr

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from reporter import migrate, schema
 from reporter.errors import SchemaError, StoreError
@@ -182,3 +183,10 @@ def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:
         open_store(f"sqlite:///{path}")
 
     assert path.read_bytes() == before
+
+
+def test_a_schema_of_another_version_differs(database_url: str) -> None:
+    migrate.upgrade(database_url)
+    with open_store(database_url).write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert migrate.differences(database_url) == ["the schema is at 9999, this program's is 0001; upgrade this program"]

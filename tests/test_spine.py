@@ -208,6 +208,14 @@ def test_a_lease_that_ran_out_is_taken_over(database_url: str) -> None:
     acquire(store, 60 * 10**9)
 
 
+def test_a_lease_taken_while_the_clock_was_a_day_ahead_holds_nobody_up(database_url: str) -> None:
+    store = open_store(database_url)
+    acquire(store, 24 * 3600 * 10**9)
+    acquire(store, 60 * 10**9)
+    with pytest.raises(LeaseHeld):
+        acquire(store, 60 * 10**9)
+
+
 def test_a_recorded_call_is_seen_at_the_gateway_and_counters_start_from_zero(
     database_url: str, pushgateway: Server, tmp_path: Path
 ) -> None:

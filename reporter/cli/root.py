@@ -13,7 +13,7 @@ import click
 
 from reporter import __version__
 from reporter.config import load_config
-from reporter.config.model import Config
+from reporter.config.model import Config, database_url
 from reporter.errors import ConfigError, SchemaError
 from reporter.filesystem import warning
 from reporter.sinks.spool import sqlite_path
@@ -41,7 +41,10 @@ class Context:
     def config(self) -> Config:
         config = load_config(self._config_path)
         if self.database_option:
-            config = config.model_copy(update={"database": self.database_option})
+            try:
+                config = config.model_copy(update={"database": database_url(self.database_option)})
+            except ValueError as error:
+                raise ConfigError(f"--database: {error}") from None
         warnings = list(config.unsupported)
         if config.database.startswith("sqlite"):
             warnings.append(warning(Path(sqlite_path(config.database))))

@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from reporter.errors import ConfigError
+from reporter.lease import MOST_TTL_NS
 from reporter.slo.durations import UNITS_NS, format_duration, parse_duration
 from reporter.slo.fields import Duration, Name, PositiveCount, PositiveDecimal, PositiveDuration, Spec, Window, refusal
 from reporter.slo.spec import SLO, Globs, Where
@@ -30,6 +31,11 @@ from reporter.slo.spec import SLO, Globs, Where
 Label = Literal["batch_job", "operation", "provider", "model"]
 DATABASE_SCHEMES = ("sqlite", "postgresql", "postgres", "postgresql+psycopg")
 MAX_SECRET_BYTES = 64 * 1024
+METRIC_LABELS = frozenset(
+    ("batch_job", "operation", "provider", "model", "status", "type", "slo", "service", "window", "result", "quantile", "le",
+     "version", "trouble", "budget", "severity", "reason")
+)  # fmt: skip
+"""Labels that samples have, or will have; a test compares them with the metrics."""
 
 _METRIC_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 
@@ -63,6 +69,8 @@ def database_url(url: str) -> str:
         raise ValueError("must be a URL like sqlite:///jobs.db or postgresql://user@host/name")
     if scheme == "sqlite" and not rest.startswith("/"):
         raise ValueError("must have three slashes for a relative path, sqlite:///jobs.db, or four for an absolute one")
+    if scheme == "sqlite" and rest.partition("?")[0] in ("/", "/:memory:"):
+        raise ValueError("must name a file: a database in memory is gone with its process")
     return url
 
 
@@ -114,8 +122,8 @@ class Pushgateway(Spec):
         for label in grouping:
             if not _METRIC_LABEL.fullmatch(label) or label.startswith("__"):
                 problems.append(((label,), "is no label name: letters, digits and _, and no __ in front"))
-            elif label in ("le", "quantile"):
-                problems.append(((label,), "would break every histogram or summary of the group"))
+            elif label in METRIC_LABELS:
+                problems.append(((label,), "is a label of the metrics themselves, which a group can't overrule"))
         if not grouping.get("job"):
             problems.append(((), "needs job, which names the group at the gateway"))
         if problems:
@@ -330,7 +338,11 @@ class Config(Spec):
             if length < longest:
                 why = f"must be at least the longest window, {format_duration(longest)}, not {format_duration(length)}"
                 problems.append((("retention", tally), why))
-        if self.report.lease_ns is not None and self.report.lease_ns <= self.pushgateway.timeout_ns:
+        if self.report.lease_ns is not None and self.report.lease_ns > MOST_TTL_NS:
+            problems.append(
+                (("report", "lease"), "must be at most 1h: for so long nobody takes over from a dead reporter")
+            )
+        elif self.report.lease_ns is not None and self.report.lease_ns <= self.pushgateway.timeout_ns:
             why = f"must be longer than pushgateway.timeout, {format_duration(self.pushgateway.timeout_ns)}"
             problems.append((("report", "lease"), f"{why}: it must not run out during a push"))
         if problems:
