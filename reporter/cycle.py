@@ -11,12 +11,12 @@ from sqlalchemy import Connection
 
 from reporter import __version__
 from reporter.config.model import Config
-from reporter.errors import LeaseHeld
+from reporter.errors import LeaseHeld, StoreConflict
 from reporter.exposition import render, validate
 from reporter.family import Family
 from reporter.fold import FoldResult, FoldRules, fold
 from reporter.fold.slos import Progress, unheard
-from reporter.ingest import ingest_spool
+from reporter.ingest import flag_future, ingest_spool
 from reporter.lease import Lease, acquire, release
 from reporter.metrics import families
 from reporter.publish.delivery import deliver, preview
@@ -28,6 +28,9 @@ from reporter.report.model import Report
 from reporter.retention import Pruned, Retention, prune
 from reporter.sinks.spool import directories_for
 from reporter.store import Store
+
+MOST_CONFLICTS = 5
+"""How often a fold begins anew because a job wrote the same rows at that moment; it happens on Postgres."""
 
 
 @contextmanager
@@ -48,11 +51,17 @@ def catch_up(store: Store, lease: Lease, config: Config, progress: Progress = un
     """Bring in the spool and fold everything new; `progress` hears of the fold."""
     for directory in directories_for(config.database):
         ingest_spool(store, directory)
+    flag_future(store, time.time_ns())
     jobs = config.jobs.items()
     rules = FoldRules(
         lost_after_ns=config.report.lost_after_ns,
         max_duration_ns={name: job.max_duration_ns for name, job in jobs if job.max_duration_ns is not None},
     )
+    for _ in range(MOST_CONFLICTS):
+        try:
+            return fold(store, lease, config.slos, rules, progress=progress)
+        except StoreConflict:  # a run ended while it was being declared lost, say; what was counted stays counted
+            continue
     return fold(store, lease, config.slos, rules, progress=progress)
 
 

@@ -4,7 +4,8 @@
     ├── UsageError                the API was used wrongly, where it stands (`@call()` without a name)
     ├── ConfigError               reporter.yaml, an SLO or a database URL says something that can't be meant
     ├── StoreError                the database can't be reached, read or written
-    │   └── SchemaError           … because its schema is of another version
+    │   ├── SchemaError           … because its schema is of another version
+    │   └── StoreConflict         … because somebody else wrote the same rows at that moment: try again
     ├── LeaseHeld                 another reporter is at work: try again later
     ├── ExpositionError           what would have been pushed breaks the exposition format
     └── PublishError              the gateway refused what was pushed
@@ -39,6 +40,12 @@ class StoreError(ReporterError):
 
 class SchemaError(StoreError):
     """The database's schema is of a version that this program can't work with."""
+
+
+class StoreConflict(StoreError):
+    """Somebody else wrote the same rows at the same moment; nothing was kept, and trying again is right."""
+
+    exit_code = 75
 
 
 class LeaseHeld(ReporterError):

@@ -58,7 +58,7 @@ def text(value: object, most: int = MOST_LABEL) -> str | None:
     if len(value) > most:
         value = value[: most - 1] + "…"
     if not value.isascii():
-        value = value.encode("utf-8", "replace").decode("utf-8").replace("\ud800", "\ufffd")
+        value = value.encode("utf-8", "replace").decode("utf-8")
     return value.replace("\0", "\ufffd") if "\0" in value else value
 
 
@@ -136,7 +136,7 @@ def nanousd(usd: object, flags: list[str]) -> int | None:
 def attributes(given: Mapping[Any, object] | None, flags: list[str] | None = None) -> str | None:
     """Attributes as JSON text of at most 16 KiB; names of secrets are left out, values that are no JSON become text.
 
-    What does not fit loses its longest members, and is flagged.
+    What does not fit loses its longest members, and is flagged.  Read back and given again, the result is the same text.
     """
     if not given:
         return None
@@ -145,12 +145,9 @@ def attributes(given: Mapping[Any, object] | None, flags: list[str] | None = Non
     def written(value: object) -> str:
         return json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
 
-    kept: dict[str, object] = {}
-    for name, value in given.items():
-        key = text(name)
-        if key is not None and not is_secret(key):
-            kept[key] = _plain(value, 4)
     try:
+        plain = ((text(name), _plain(value, 4)) for name, value in given.items())
+        kept = {name: value for name, value in plain if name is not None and not is_secret(name)}
         found = written(kept)
         if len(found) > MOST_ATTRIBUTES:
             if flags is not None:
@@ -163,7 +160,7 @@ def attributes(given: Mapping[Any, object] | None, flags: list[str] | None = Non
             found = written(kept)
     except Exception:  # a stranger's object, a depth that no encoder bears
         return None
-    return found
+    return found if kept else None
 
 
 def is_secret(name: str) -> bool:
@@ -178,11 +175,15 @@ def _plain(value: object, depth: int) -> object:
     if value is None or value is True or value is False:
         return value
     if type(value) is int:
-        return value if -(2**63) <= value < 2**63 else str(value)[:MOST_LABEL]
+        return value if -(2**63) <= value < 2**63 else text(value)
     if type(value) is float:
         return value if value - value == 0 else None
-    if depth and isinstance(value, dict):
-        return {str(text(k)): _plain(v, depth - 1) for k, v in list(value.items())[:100] if not is_secret(str(text(k)))}
-    if depth and isinstance(value, list | tuple):
-        return [_plain(item, depth - 1) for item in value[:100]]
+    try:
+        if depth and isinstance(value, dict):
+            items = [(str(text(name)), inner) for name, inner in list(value.items())[:100]]
+            return {name: _plain(inner, depth - 1) for name, inner in items if not is_secret(name)}
+        if depth and isinstance(value, list | tuple):
+            return [_plain(item, depth - 1) for item in value[:100]]
+    except Exception:  # a stranger's container
+        return None
     return text(value, 4_096)

@@ -28,5 +28,11 @@ def put(connection: Connection, name: str, value: str) -> None:
 
 
 def add(connection: Connection, name: str, amount: int) -> None:
-    """Add to the integer under `name`."""
-    put(connection, name, str(get_integer(connection, name) + amount))
+    """Add to the integer under `name`; others may at the same moment."""
+    connection.execute(
+        text(
+            "INSERT INTO state (name, value) VALUES (:name, :value)"
+            " ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(state.value AS BIGINT) + :amount AS TEXT)"
+        ),
+        {"name": name, "value": str(amount), "amount": amount},
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
-from reporter.errors import ConfigError, ReporterError, SchemaError, StoreError
+from reporter.errors import ConfigError, ReporterError, SchemaError, StoreConflict, StoreError
 from reporter.revision import HEAD
+from reporter.sinks.postgresql import misread, without_secrets
 from reporter.sinks.sqlite import create
 
 BUSY_SECONDS = 5.0
@@ -44,18 +45,29 @@ class Store:
             yield connection
             connection.rollback()
 
-    @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """One transaction, for writing; committed at the end, rolled back on an exception.
+    def write(self) -> AbstractContextManager[Connection]:
+        """One transaction over one snapshot, for writing; committed at the end, rolled back on an exception.
 
         Raises:
             StoreError: the database can't be written; nothing of this transaction was kept.
         """
+        return self._transaction("REPEATABLE READ")
+
+    def append(self) -> AbstractContextManager[Connection]:
+        """As `write`, for rows that others may be adding at the same moment: on a snapshot, Postgres would refuse those.
+
+        Raises:
+            StoreError: as `write`.
+        """
+        return self._transaction("READ COMMITTED")
+
+    @contextmanager
+    def _transaction(self, isolation: str) -> Iterator[Connection]:
         with _translated(self.url, self.engine), self.engine.connect() as connection:
             if self.dialect == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
-                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                connection.exec_driver_sql(f"SET TRANSACTION ISOLATION LEVEL {isolation}")
             yield connection
             connection.commit()
 
@@ -93,6 +105,8 @@ def open_store(url: str, *, must_exist: bool = False, check_version: bool = True
 
 
 def _parse(url: str) -> URL:
+    if url.startswith("postgres") and misread(url):
+        raise ConfigError(f"database: {misread(url)}")
     try:
         parsed = make_url(url)
     except ArgumentError:
@@ -154,17 +168,24 @@ def _translated(url: str, engine: Engine) -> Iterator[None]:
     except ReporterError:
         raise
     except DBAPIError as error:
-        raise StoreError(f"{url}: {_advice(str(error.orig).strip())}") from error
+        raise _kind(error.orig)(f"{url}: {_advice(error.orig, engine)}") from error
     except engine.dialect.loaded_dbapi.Error as error:  # from a cursor of the driver's own
-        raise StoreError(f"{url}: {_advice(str(error).strip())}") from error
+        raise _kind(error)(f"{url}: {_advice(error, engine)}") from error
 
 
-def _advice(message: str) -> str:
-    message = " ".join(message.split())  # drivers break lines
+def _kind(error: object) -> type[StoreError]:
+    return StoreConflict if getattr(error, "sqlstate", None) in _CONFLICTS else StoreError
+
+
+def _advice(error: object, engine: Engine) -> str:
+    message = without_secrets(str(error), engine.url.render_as_string(hide_password=False))
     return next((f"{message}; {remedy}" for sign, remedy in _REMEDIES if sign in message), message)
 
 
+_CONFLICTS = ("40001", "40P01")  # serialization failure, deadlock
 _REMEDIES = (
+    ("could not serialize", "somebody else wrote the same rows at that moment: try again"),
+    ("deadlock detected", "somebody else wrote the same rows at that moment: try again"),
     ("not a database", "the file is kept as it is: restore a backup, or move it away to begin anew"),
     ("malformed", "the file is kept as it is: restore a backup, or move it away to begin anew"),
     ("locked", f"another program held it for {BUSY_SECONDS:.0f} s; try again"),

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from reporter import migrate
 from tests.servers import Postgres, Server, start_pushgateway
-
-_numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """A cluster with a migrated template database."""
-    import psycopg
-
+    """A cluster, shared by all tests, which leave it running."""
     server = Postgres()
     try:
-        with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-            connection.execute("CREATE DATABASE template_reporter")
-        migrate.upgrade(server.url("template_reporter"))
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def own_postgres() -> Iterator[Postgres]:
+    """A cluster for tests that stop it, or change how it works, and put that right again."""
+    server = Postgres()
+    try:
         yield server
     finally:
         server.stop()
@@ -32,12 +33,7 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture
 def postgres_url(postgres: Postgres) -> str:
     """A fresh database at head."""
-    import psycopg
-
-    name = f"test_{next(_numbers)}"
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE template_reporter")
-    return postgres.url(name)
+    return postgres.fresh()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
+
+from reporter import migrate
 
 
 def binary(name: str, package: str) -> str:
@@ -115,7 +121,7 @@ class Postgres:
     """A cluster of our own, on a unix socket in a temporary directory."""
 
     def __init__(self) -> None:
-        initdb = binary("initdb", "postgresql")
+        binary("initdb", "postgresql")
         # Not pytest's own temporary directory: the server's user may not enter it, and a socket's path is at most 107 long.
         self.directory = Path(tempfile.mkdtemp(prefix="reporter-pg-"))
         self.data = self.directory / "data"
@@ -123,33 +129,58 @@ class Postgres:
         if os.getuid() == 0:  # initdb refuses root
             shutil.chown(self.directory, "postgres")
             self.as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-        self._run([initdb, "-D", str(self.data), "-U", "owner", "-A", "trust", "-N", "--no-locale", "-E", "UTF8"])
+        self._numbers = itertools.count()
+        self._create()
+        self.start()
+
+    def _create(self) -> None:
+        self._run("initdb", "-U", "owner", "-A", "trust", "-N", "--no-locale", "-E", "UTF8")
+
+    def start(self) -> None:
         options = f"-k {self.directory} -c listen_addresses='' -c fsync=off -c max_connections=60"
-        self._run(
-            [
-                binary("pg_ctl", "postgresql"),
-                "-D",
-                str(self.data),
-                "-w",
-                "-l",
-                f"{self.directory}/log",
-                "-o",
-                options,
-                "start",
-            ]
-        )
+        self._run("pg_ctl", "-w", "-l", f"{self.directory}/log", "-o", options, "start")
         self.pid = int((self.data / "postmaster.pid").read_text().split()[0])
 
-    def url(self, name: str) -> str:
-        return f"postgresql://owner@/{name}?host={self.directory}"
+    def crash(self) -> None:
+        """End at once, without a word to clients; `start` brings it back."""
+        self._run("pg_ctl", "-m", "immediate", "stop")
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """All its processes stand still, and its socket still takes connections."""
+        os.kill(self.pid, signal.SIGSTOP)  # first, so that it starts no more
+        stopped = [self.pid, *self._children()]
+        try:
+            for pid in stopped[1:]:
+                os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in reversed(stopped):
+                os.kill(pid, signal.SIGCONT)
+
+    def _children(self) -> list[int]:
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
+    def fresh(self) -> str:
+        """The URL of a new database at head."""
+        number = next(self._numbers)
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            if number == 0:
+                connection.execute("CREATE DATABASE template_reporter")
+                migrate.upgrade(self.url("template_reporter"))
+            connection.execute(f"CREATE DATABASE test_{number} TEMPLATE template_reporter")
+        return self.url(f"test_{number}")
+
+    def url(self, name: str, user: str = "owner") -> str:
+        return f"postgresql://{user}@/{name}?host={self.directory}"
 
     def stop(self) -> None:
-        self._run([binary("pg_ctl", "postgresql"), "-D", str(self.data), "-m", "immediate", "stop"])
+        self.crash()
         shutil.rmtree(self.directory)
 
-    def _run(self, arguments: list[str]) -> None:
+    def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
-            [*self.as_user, *arguments],
+            [*self.as_user, binary(program, "postgresql"), "-D", str(self.data), *arguments],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -157,3 +188,14 @@ class Postgres:
             check=False,
         )
         assert done.returncode == 0, done.stderr
+
+
+class Standby(Postgres):
+    """A replica of `primary`, which can be read and not written."""
+
+    def __init__(self, primary: Postgres) -> None:
+        self.primary = primary
+        super().__init__()
+
+    def _create(self) -> None:
+        self._run("pg_basebackup", "-h", str(self.primary.directory), "-U", "owner", "-c", "fast", "-R", "-N")

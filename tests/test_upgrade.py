@@ -1,4 +1,7 @@
-"""From one release's schema to the next, by a next release that is made here: this package with one more migration."""
+"""From one release's schema to the next, by a next release that is made here: this package with one more migration.
+
+It adds a column to calls, and an index.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
 
 def upgrade():
     op.execute("CREATE INDEX calls_status ON calls (status)")
+    op.execute("ALTER TABLE calls ADD COLUMN region TEXT")
     time.sleep({seconds})
     {then}
     if op.get_bind().dialect.name == "sqlite":
@@ -46,6 +50,10 @@ class NextRelease:
         assert 'HEAD = "0001"' in told
         assert "USER_VERSION = 1" in told
         revision.write_text(told.replace('"0001"', '"0002"').replace("USER_VERSION = 1", "USER_VERSION = 2"))
+        schema = directory / "reporter" / "schema.py"
+        last = '    ("flags", TEXT, True),'
+        assert last in schema.read_text()
+        schema.write_text(schema.read_text().replace(last, '    ("region", TEXT, True),\n' + last))
         (directory / "migrations" / "versions" / "0002_next.py").write_text(
             MIGRATION.format(seconds=seconds, then=then)
         )
@@ -155,19 +163,46 @@ def test_an_upgrade_that_dies_half_way_changes_nothing(database_url: str, tmp_pa
     assert migrate.differences(database_url) == []
 
 
-def test_this_release_refuses_a_newer_database_and_its_recorder_keeps_recording(tmp_path: Path) -> None:
-    path = tmp_path / "jobs.db"
-    url = f"sqlite:///{path}"
-    database_with_a_call(url)
+RECORD = "import reporter; reporter.record(operation='between', duration_seconds=1)"
+
+
+def test_on_postgres_a_newer_recorder_waits_for_the_upgrade_and_loses_nothing(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    database_with_a_call(postgres_url)
     following = NextRelease(tmp_path / "next")
-    assert following.run("-m", "reporter", "db", "upgrade", url=url)[0] == 0
+
+    code, output, trouble = following.run("-c", RECORD, url=postgres_url)
+    assert (code, output, trouble.count("reporter: ")) == (0, "", 1)
+    assert 'column "region" of relation "calls" does not exist' in trouble
+    assert "its schema is older than this program, run: reporter db upgrade; facts wait in " in trouble
+    code, output, trouble = following.run("-m", "reporter", "ingest", "--spool", url=postgres_url)
+    assert (code, output) == (1, "")
+    assert "run: reporter db upgrade" in trouble
+
+    assert following.run("-m", "reporter", "db", "upgrade", url=postgres_url)[0] == 0
+    assert following.run("-m", "reporter", "report", url=postgres_url)[0] == 0
+    assert recorded(postgres_url) == ["before", "between"]
+
+
+def recorded(url: str) -> list[str]:
+    with open_store(url, check_version=False).read() as connection:
+        return [row[0] for row in connection.exec_driver_sql("SELECT operation FROM calls ORDER BY operation")]
+
+
+def test_this_release_refuses_a_newer_database_and_its_recorder_keeps_recording(
+    database_url: str, tmp_path: Path
+) -> None:
+    database_with_a_call(database_url)
+    following = NextRelease(tmp_path / "next")
+    assert following.run("-m", "reporter", "db", "upgrade", url=database_url)[0] == 0
 
     with pytest.raises(SchemaError, match="at 0002, this program works with 0001; it is of a newer reporter, upgrade"):
-        open_store(url)
-    recorder = reporter.Recorder(url)
+        open_store(database_url)
+    recorder = reporter.Recorder(database_url)
     assert recorder.record(operation="after", duration_seconds=1) is not None
     recorder.close()
 
-    assert following.run("-m", "reporter", "report", url=url)[0] == 0
-    assert operations(path) == ["after", "before"]
-    assert migrate.current(url) == "0002"
+    assert recorded(database_url) == ["after", "before"]
+    assert following.run("-m", "reporter", "report", url=database_url)[0] == 0
+    assert migrate.current(database_url) == "0002"

@@ -15,6 +15,8 @@ from reporter import __version__
 from reporter.config import load_config
 from reporter.config.model import Config, database_url
 from reporter.errors import ConfigError, SchemaError
+from reporter.filesystem import warning
+from reporter.sinks.spool import sqlite_path
 from reporter.store import Store, open_store
 
 COMMANDS = {
@@ -43,7 +45,10 @@ class Context:
                 config = config.model_copy(update={"database": database_url(self.database_option)})
             except ValueError as error:
                 raise ConfigError(f"--database: {error}") from None
-        for sentence in config.unsupported:
+        warnings = list(config.unsupported)
+        if config.database.startswith("sqlite"):
+            warnings.append(warning(Path(sqlite_path(config.database))))
+        for sentence in filter(None, warnings):
             click.echo(f"reporter: warning: {sentence}", err=True)
         return config
 

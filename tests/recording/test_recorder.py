@@ -19,11 +19,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from reporter import Recorder
 from reporter.errors import UsageError
+from reporter.ingest import ingest_spool
 from reporter.recorder import Clock
 from reporter.sinks.memory import MemorySink
+from reporter.sinks.spool import directories_for
+from reporter.store import open_store
 
 
 @pytest.fixture
@@ -452,7 +456,10 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_whatever_ends_the_process_each_acknowledged_call_is_in_the_database_once(tmp_path: Path, ending: str) -> None:
+def test_whatever_ends_the_process_each_acknowledged_call_is_in_the_database_once(
+    database_url: str, ending: str
+) -> None:
+    """In a SQLite file at once; in Postgres when the reporter has read what the process could not ship."""
     script = f"""
 import os, signal, sys
 import reporter
@@ -464,10 +471,9 @@ work(20)
 print("acknowledged 20", flush=True)
 {ENDINGS[ending]}
 """
-    database = tmp_path / "jobs.db"
     done = subprocess.run(
         [sys.executable, "-c", script],
-        env={**os.environ, "REPORTER_DATABASE_URL": f"sqlite:///{database}"},
+        env={**os.environ, "REPORTER_DATABASE_URL": database_url},
         capture_output=True,
         text=True,
         timeout=60,
@@ -475,10 +481,13 @@ print("acknowledged 20", flush=True)
     )
     acknowledged = sum(int(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("acknowledged"))
     assert acknowledged >= 20, done.stderr
-    with sqlite3.connect(database) as connection:
-        stored = connection.execute("SELECT count(*), count(DISTINCT call_id) FROM calls").fetchone()
-    connection.close()
-    assert stored == (acknowledged, acknowledged)
+    store = open_store(database_url)
+    for read in (not database_url.startswith("sqlite"), True):
+        for directory in directories_for(database_url) if read else ():
+            ingest_spool(store, directory)
+        with store.read() as connection:
+            stored = connection.execute(text("SELECT count(*), count(DISTINCT call_id) FROM calls")).one()
+        assert tuple(stored) == (acknowledged, acknowledged)
 
 
 def test_24_processes_may_create_the_database_at_once(tmp_path: Path) -> None:
