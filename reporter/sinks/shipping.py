@@ -28,7 +28,7 @@ CHUNK = 1_000
 def orphans(directory: str) -> Iterator[tuple[str, int]]:
     """Path and locked descriptor of each file whose owner is gone; close the descriptor when done with it."""
     try:
-        names = sorted(name for name in os.listdir(directory) if name.endswith(".jsonl"))
+        names = sorted(name for name in os.listdir(directory) if name.endswith((".jsonl", ".new")))
     except (FileNotFoundError, NotADirectoryError):
         return
     for name in names:

@@ -24,6 +24,8 @@ ROTATE_BYTES = 256 * 1024  # of starts alone
 ROTATE_DIRTY_BYTES = 8 * 1024 * 1024
 MOST_BYTES = 256 * 1024 * 1024
 """What a spool directory may hold; beyond it new facts are dropped and counted, and what is there is kept."""
+RESERVE_BYTES = 1024 * 1024
+"""Beyond that, for the lines that say so."""
 
 
 class SpoolFull(OSError):
@@ -64,7 +66,14 @@ class Spool:
         Raises:
             OSError: it could not be written.
         """
-        self._append(f'{{"kind":"{kind}"{json_members(fact)}}}\n'.encode(), None)
+        line = f'{{"kind":"{kind}"{json_members(fact)}}}\n'.encode()
+        try:
+            self._append(line, None)
+        except SpoolFull:
+            if kind != "trouble":
+                raise
+            self._append(line, None, RESERVE_BYTES)
+            self.hand_over()  # no fact may follow it into the reserve
 
     def close(self) -> None:
         """Let go of the file; one that holds nothing worth reading is removed."""
@@ -85,15 +94,15 @@ class Spool:
         self._fd, self._size, self._most, self._dirty = -1, 0, -1, False
         self._open_starts, self._pid_told = {}, f',"pid":{os.getpid()}'
 
-    def _append(self, written: bytes, start_of: str | None) -> None:
-        """Write one line: the start of the call `start_of`, or a fact."""
+    def _append(self, written: bytes, start_of: str | None, reserve: int = 0) -> None:
+        """Write one line, the start of the call `start_of` or a fact; a full directory has `reserve` bytes left for it."""
         lock = self._lock
         locked = lock.acquire(False) or lock.acquire(timeout=0.1)  # without it after that: a write is whole anyway
         try:
             while True:
                 try:
                     if self._size > self._most:
-                        self._begin_file()
+                        self._begin_file(reserve)
                     taken = os.write(self._fd, written)
                     if taken < len(written):
                         raise _no_room(self._path)
@@ -123,12 +132,12 @@ class Spool:
                 f"{self.directories[0]}: {error.strerror}; facts go to {self.directories[self._directory]} meanwhile"
             )
 
-    def _begin_file(self) -> None:
+    def _begin_file(self, reserve: int) -> None:
         """Go on in a new file, which begins with the starts in flight."""
         directory = self.directories[self._directory]
         make_private(directory)
         if self._dirty or self._fd < 0:
-            _refuse_when_full(directory)
+            _refuse_when_full(directory, MOST_BYTES + reserve)
         path = os.path.join(directory, f"{os.getpid()}-{os.urandom(4).hex()}.jsonl")
         fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
         try:
@@ -161,7 +170,7 @@ def _no_room(path: str) -> OSError:
     return OSError(28, "no room for the whole line", path)  # ENOSPC; errno is one more import
 
 
-def _refuse_when_full(directory: str) -> None:
+def _refuse_when_full(directory: str, most: int) -> None:
     used = 0
     with os.scandir(directory) as entries:
         for entry in entries:
@@ -169,7 +178,7 @@ def _refuse_when_full(directory: str) -> None:
                 used += entry.stat(follow_symlinks=False).st_size
             except FileNotFoundError:
                 continue  # its owner has just removed it
-    if used > MOST_BYTES:
+    if used > most:
         raise SpoolFull(28, f"holds {used} bytes, which is its limit", directory)
 
 

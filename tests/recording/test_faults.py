@@ -18,7 +18,8 @@ import pytest
 from reporter import Recorder, cycle
 from reporter.config import parse_config
 from reporter.sinks.memory import MemorySink
-from reporter.sinks.spool import Spool, directories_for
+from reporter.sinks.shipping import orphans
+from reporter.sinks.spool import directories_for
 from reporter.store import open_store
 
 
@@ -197,14 +198,31 @@ def test_a_database_of_a_newer_reporter_is_written_as_far_as_it_is_known(tmp_pat
     assert len(spooled(f"{path}.spool")) == 3
 
 
-def test_a_spool_at_its_limit_takes_no_more_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spool = Spool((str(tmp_path / "spool"),))
+def test_a_spool_at_its_limit_takes_no_more_facts_but_that_they_were_dropped(tmp_path: Path) -> None:
     (tmp_path / "spool").mkdir()
-    with (tmp_path / "spool" / "old.jsonl").open("wb") as file:
+    with (tmp_path / "spool" / "0-old.jsonl").open("wb") as file:
         file.truncate(256 * 1024 * 1024 + 1)  # sparse
-    with pytest.raises(OSError, match="its limit"):
-        spool.write("call", {"call_id": "a"})
-    assert [file.name for file in (tmp_path / "spool").iterdir()] == ["old.jsonl"]
+    done = run(
+        tmp_path, THREE_CALLS, "postgresql://nobody@127.0.0.1:1/none", REPORTER_SPOOL_DIR=str(tmp_path / "spool")
+    )
+    assert (done.returncode, done.stdout) == (0, "done\n")
+    assert "holds 268435457 bytes, which is its limit" in done.stderr
+    lines = [
+        json.loads(line) for file in (tmp_path / "spool").glob("[1-9]*.jsonl") for line in file.read_text().splitlines()
+    ]
+    assert {line["kind"] for line in lines} == {"trouble"}
+    assert sum(line["occurrences"] for line in lines) == 6  # three starts, three ends
+
+
+def test_a_file_that_was_never_finished_is_tidied_up(tmp_path: Path) -> None:
+    (tmp_path / "spool").mkdir()
+    unfinished = tmp_path / "spool" / "1-a.new"
+    unfinished.touch()
+    assert list(orphans(str(tmp_path / "spool"))) == []  # its owner may be about to lock it
+    os.utime(unfinished, (0, 0))
+    ((path, fd),) = orphans(str(tmp_path / "spool"))
+    os.close(fd)
+    assert path == str(unfinished)
 
 
 def test_a_job_at_the_end_of_the_stack_ends_as_it_would_undecorated() -> None:
