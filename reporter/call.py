@@ -127,9 +127,9 @@ class CallRecording(Recording):
         super().__init__()
         self.recorder = recorder
         self.told = {"operation": facts.text(operation)}
-        for name, value in (("provider", provider), ("model", model)):
-            if value is not None:
-                self.told[name] = facts.text(value)
+        for name, value in (("provider", facts.text(provider)), ("model", facts.text(model))):
+            if value:
+                self.told[name] = value
         self.told_json = facts.json_members(self.told)
         self.deadline_ns = deadline_ns
         self.attributes = attributes
@@ -235,7 +235,9 @@ class ActiveCall:
                 target = self
             target.fact[name] = number
         elif name in _TEXTS:
-            target.fact[name] = facts.text(value)
+            text = facts.text(value)
+            if text:
+                target.fact[name] = text
         else:
             target.set(**{name: value})
 

@@ -125,7 +125,7 @@ def _column(kind: str, name: str, value: object, flags: list[str]) -> tuple[str,
         raise BadLine(f"{name} must be text")
     if name == _IDS[kind] and value is not None and len(str(value)) > facts.MOST_LABEL:
         raise BadLine(f"{name} is longer than {facts.MOST_LABEL} characters")  # cut, two might be one
-    return name, facts.text(value, _LONG_TEXT.get(name, facts.MOST_LABEL))
+    return name, facts.text(value, _LONG_TEXT.get(name, facts.MOST_LABEL)) or None  # nobody means anything by ""
 
 
 def _complete(kind: str, values: dict[str, Any], line: bytes, pruned_before_ns: int) -> None:
@@ -155,7 +155,7 @@ def _complete(kind: str, values: dict[str, Any], line: bytes, pruned_before_ns: 
         _require(values, "trouble", "at_ns")
         if values.get("occurrences") is None:
             values["occurrences"] = 1
-    if values.get(_IDS[kind]) is None:
+    if not values.get(_IDS[kind]):
         at_ns = values.get("started_at_ns") or values.get("ended_at_ns") or values.get("at_ns") or 0
         values[_IDS[kind]] = uuid7_of(at_ns, line.strip())
 

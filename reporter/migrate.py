@@ -95,14 +95,14 @@ def back_up(path: Path, revision: str) -> Path:
 
 def current(url: str) -> str | None:
     """The revision the database is at; None without a schema."""
-    store = open_store(url, check_version=False)
+    store = open_store(url, must_exist=True, check_version=False)
     with store.read() as connection:
         return _revision(connection)
 
 
 def differences(url: str) -> list[str]:
     """How the database differs from the declared schema, a sentence each; empty if it does not."""
-    store = open_store(url, check_version=False)
+    store = open_store(url, must_exist=True, check_version=False)
     with store.read() as connection:
         return compare(connection)
 

@@ -87,7 +87,9 @@ def open_store(url: str, *, must_exist: bool = False, check_version: bool = True
         path = Path(parsed.database or "")
         if not path.exists():
             if must_exist:
-                raise StoreError(f"{path}: no such database; a job creates it with its first call")
+                raise StoreError(
+                    f"{path}: there is no such database; a job makes it with its first call, `reporter ingest` does, too"
+                )
             _create(path)
         engine = create_engine(
             parsed,

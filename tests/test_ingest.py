@@ -250,3 +250,18 @@ def test_a_reporter_at_work_takes_nothing_from_jobs_at_work(tmp_path: Path, data
     assert status == "success"
     assert count == different == totals
     assert [tuple(row) for row in runs] == [("success", count // 3)]
+
+
+def test_an_empty_id_is_none_and_an_empty_label_says_nothing(database_url: str, tmp_path: Path) -> None:
+    lines = [
+        {"kind": "call", "call_id": "", "operation": "chat", "model": "", "ended_at": 1_793_498_400 + number}
+        for number in range(2)
+    ]
+    (tmp_path / "calls.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    store = open_store(database_url)
+    for _ in range(2):
+        assert ingest_file(store, tmp_path / "calls.jsonl").bad == 0
+    with store.read() as connection:
+        found = connection.execute(text("SELECT call_id, model FROM calls")).fetchall()
+    assert len({row.call_id for row in found}) == len(found) == 2
+    assert {row.model for row in found} == {None}

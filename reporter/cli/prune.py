@@ -13,8 +13,8 @@ from reporter.cli.terminal import fold_progress
 @click.pass_obj
 def prune(context: Context) -> None:
     """Delete rows and tallies older than `retention`; counters are not dented."""
-    with cycle.leased(context.store, context.config) as lease:
+    with cycle.leased(context.looked_at, context.config) as lease:
         with fold_progress() as progress:
-            cycle.catch_up(context.store, lease, context.config, progress)
-        gone = cycle.prune_now(context.store, lease, context.config)
+            cycle.catch_up(context.looked_at, lease, context.config, progress)
+        gone = cycle.prune_now(context.looked_at, lease, context.config)
     click.echo(f"deleted {gone.calls} calls, {gone.tallies} tally rows, {gone.runs} runs")

@@ -43,7 +43,7 @@ def report(context: Context, as_of: str | None, form: str, window: str | None, n
     if window is not None and window not in known:
         raise ConfigError(f"--window {window!r}: the report has {', '.join(known)}; more under report.windows")
     with fold_progress() as progress:
-        made: Report = make(context.store, context.config, as_of_ns, fold_first=not no_fold, progress=progress)
+        made: Report = make(context.looked_at, context.config, as_of_ns, fold_first=not no_fold, progress=progress)
     if not made.self_status.folded and not no_fold:
         click.echo("reporter: another reporter is at work; this is what is folded so far", err=True)
     if form == "json":

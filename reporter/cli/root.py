@@ -12,9 +12,9 @@ from pathlib import Path
 import click
 
 from reporter import __version__
-from reporter.config import load_config
+from reporter.config import default_database, load_config
 from reporter.config.model import Config, database_url
-from reporter.errors import ConfigError, SchemaError
+from reporter.errors import ConfigError, SchemaError, StoreError
 from reporter.filesystem import warning
 from reporter.sinks.spool import sqlite_path
 from reporter.store import Store, open_store
@@ -51,6 +51,15 @@ class Context:
         for sentence in filter(None, warnings):
             click.echo(f"reporter: warning: {sentence}", err=True)
         return config
+
+    @cached_property
+    def looked_at(self) -> Store:
+        """The store, for commands that bring nothing in: a mistyped path must not become directories and a database."""
+        url = self.config.database
+        directory = Path(url.partition(":///")[2].partition("?")[0]).parent
+        if url.startswith("sqlite") and url != default_database() and not directory.exists():
+            raise StoreError(f"{directory}: there is no such directory, so no database in it; is the path right?")
+        return self.store
 
     @cached_property
     def store(self) -> Store:

@@ -200,6 +200,7 @@ def create(connection: Connection) -> None:
 
     Raises:
         sqlite3.OperationalError: another one holds the file for longer than the connection waits.
+        OSError: it has tables of somebody else.
     """
     from reporter import schema
 
@@ -209,6 +210,11 @@ def create(connection: Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+            found = connection.execute("SELECT name FROM sqlite_master LIMIT 1").fetchone()
+            if found is not None:
+                raise OSError(
+                    17, f"is another program's database: it has {found[0]}, but no schema of reporter"
+                )  # EEXIST
             for statement in schema.create_statements("sqlite"):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {USER_VERSION}")

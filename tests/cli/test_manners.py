@@ -72,6 +72,8 @@ def place(tmp_path: Path) -> Path:
         (["--database", "sqlite:///directory", "report"], 1, "name a file, not a directory"),
         (["--database", "sqlite:///garbage.db", "report"], 1, "the file is kept as it is: restore a backup"),
         (["--database", "sqlite:////sys/kernel/reporter.db", "report"], 1, "can't create the database: "),
+        (["--database", "sqlite:///typo/jobs.db", "report"], 1, "typo: there is no such directory"),
+        (["--database", "sqlite:///typo.db", "db", "current"], 1, "typo.db: there is no such database"),
         (["--database", "postgresql://u:canary@127.0.0.1:1/x", "report"], 1, "that the server runs"),
         (["init", "directory/nowhere/reporter.yaml"], 2, "can't be written: No such file or directory"),
         (["init", "garbage.db"], 2, "is there already; --force replaces it"),

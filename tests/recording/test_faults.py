@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -366,3 +367,14 @@ def test_threads_started_without_their_context_belong_to_the_run_of_the_process(
         thread.start()
         thread.join()
     assert sink.calls[0]["run_id"] == run.run_id
+
+
+def test_another_programs_database_is_left_alone_and_facts_wait_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE theirs (a)")
+    done = run(tmp_path, THREE_CALLS, f"sqlite:///{path}")
+    assert (done.returncode, done.stdout) == (0, "done\n")
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("theirs",)]
+    assert len(spooled(f"{path}.spool")) == 3
