@@ -11,12 +11,26 @@ from reporter.run import ActiveRun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, TypeVar
 
     from reporter.call import CallRecording
     from reporter.run import RunRecording
 
-__all__ = ["ActiveCall", "ActiveRun", "Recorder", "call", "configure", "flush", "job", "record"]
+    Client = TypeVar("Client")
+
+__all__ = [
+    "ActiveCall",
+    "ActiveRun",
+    "Recorder",
+    "call",
+    "configure",
+    "flush",
+    "instrument",
+    "job",
+    "record",
+    "transport",
+    "uninstrument",
+]
 __version__ = "0.1.0"
 
 _default = Recorder()
@@ -36,6 +50,21 @@ def call(operation: str = "", **about: Any) -> CallRecording:
 def job(name: str = "", **attributes: Any) -> RunRecording:
     """Record a run with the default recorder; see `Recorder.job`."""
     return _default.job(name, **attributes)
+
+
+def instrument(client: Client, **which: Any) -> Client:
+    """Record every request of an HTTP or SDK client with the default recorder; see `Recorder.instrument`."""
+    return _default.instrument(client, **which)
+
+
+def transport(inner: Any, **which: Any) -> Any:
+    """A recording transport around another one, with the default recorder; see `Recorder.transport`."""
+    return _default.transport(inner, **which)
+
+
+def uninstrument(client: Client) -> Client:
+    """Undo `instrument`."""
+    return _default.uninstrument(client)
 
 
 def record(**told: Any) -> str | None:

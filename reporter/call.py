@@ -141,8 +141,8 @@ class CallRecording(Recording):
         try:
             active = ActiveCall(recorder)
             outer = current_call.get()
-            if outer is not None and outer.open:
-                active.enrich(outer, self)
+            if outer is not None and (outer.owner or outer).open:
+                active.enrich(outer.owner or outer, self)
             elif recorder.records or recorder.decide():
                 active.begin(self)
         except BaseException as error:
@@ -167,8 +167,11 @@ class ActiveCall:
     attributes: dict[str, object] | None = None
     flags: list[str] | None = None
     added: dict[str, int] | None = None  # what inner calls told, summed
-    usages: dict[ActiveCall, bool] | None = None  # whether it, and each inner call, told its usage
+    said: set[str] | None = None  # the counts that the user's code told itself: they win over what the wire tells
+    usages: dict[ActiveCall, str] | None = None  # `usage_status` of it and of each inner call
+    wire: Any = None  # what its requests have told, if an instrumented client sends them
     started_ns = 0  # of the monotonic clock
+    ended_ns: int | None = None  # the same, where its end was before whoever closes it knows
     _token: Any = None
 
     def __init__(self, recorder: Recorder) -> None:
@@ -200,10 +203,7 @@ class ActiveCall:
 
             for name, value in read(reply).items():
                 self.tell(name, value)
-            target = self.owner or self
-            if target.usages is None:
-                target.usages = {}
-            target.usages[self] = "input_tokens" in self.fact or "output_tokens" in self.fact
+            self.tell_usage_status("complete" if "input_tokens" in self.fact or "output_tokens" in self.fact else "missing")
         except BaseException as error:
             try:
                 self.recorder.wall(error)
@@ -228,18 +228,35 @@ class ActiveCall:
             number = facts.integer(value, _COUNTS[name], name, target.flags)
             if number is None:
                 return
-            if self.owner is not None and name in _SUMMED:
-                if target.added is None:
-                    target.added = {}
-                target.added[name] = target.added.get(name, 0) + number - self.fact.get(name, 0)
-                target = self
-            target.fact[name] = number
+            if name not in _SUMMED:
+                target.fact[name] = number
+                return
+            if self.said is None:
+                self.said = set()
+            self.said.add(name)
+            self.count(name, number)
         elif name in _TEXTS:
             text = facts.text(value)
             if text:
                 target.fact[name] = text
         else:
             target.set(**{name: value})
+
+    def count(self, name: str, number: int) -> None:
+        """Say a count of this call; a call around it has the sum of all that are inside it."""
+        owner = self.owner
+        if owner is not None:
+            if owner.added is None:
+                owner.added = {}
+            owner.added[name] = owner.added.get(name, 0) + number - self.fact.get(name, 0)
+        self.fact[name] = number
+
+    def tell_usage_status(self, status: str) -> None:
+        """Whether this call's usage is known: `complete`, `partial` or `missing`."""
+        target = self.owner or self
+        if target.usages is None:
+            target.usages = {}
+        target.usages[self] = status
 
     def name_model(self, provider: str | None, model: str | None) -> None:
         """What a call inside this one is to; this one's, if it has not said, and a flag if it has said another."""
@@ -262,6 +279,7 @@ class ActiveCall:
     def enrich(self, outer: ActiveCall, recording: CallRecording) -> None:
         """Whatever is said of this call is said of `outer`."""
         self.owner = outer
+        self._token = current_call.set(self)
         outer.name_model(recording.told.get("provider"), recording.told.get("model"))
         if recording.attributes:
             self.set(**recording.attributes)
@@ -304,6 +322,8 @@ class ActiveCall:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if not self.open:
+            if self.owner is not None:
+                self.pause()
             return
         try:
             self.close(error)
@@ -314,6 +334,14 @@ class ActiveCall:
                 self.recorder.unsaid += 1
             self.open = False  # dropped
             self.recorder.open.discard(self)
+
+    def end(self, status: str, error_type: str | None = None) -> None:
+        """End it, by what is known of it rather than by an exception."""
+        if self.status is None:
+            self.status = status
+        if error_type is not None:
+            self.fact.setdefault("error_type", error_type)
+        self.__exit__(None, None, None)
 
     def pause(self) -> None:
         """What this context calls from here on is not part of this call."""
@@ -326,18 +354,20 @@ class ActiveCall:
 
     def resume(self) -> None:
         """What this context calls from here on is part of this call again."""
-        if self.open:
+        if (self.owner or self).open:
             self._token = current_call.set(self)
 
     def close(self, error: BaseException | None) -> None:
         """End it, once, as `error` or its absence says."""
         recorder = self.recorder
-        duration_ns = recorder.clock.monotonic_ns() - self.started_ns
+        now_ns = recorder.clock.monotonic_ns()
+        ended_ns = self.ended_ns or now_ns
+        duration_ns = ended_ns - self.started_ns
         self.pause()
         if not self.open:
             return
         fact = self.fact
-        fact["ended_at_ns"] = recorder.clock.wall_ns()
+        fact["ended_at_ns"] = recorder.clock.wall_ns() - now_ns + ended_ns
         fact["duration_ns"] = duration_ns if 0 <= duration_ns <= facts.MOST_LENGTH_NS else facts.MOST_LENGTH_NS
         if error is not None:
             from reporter.outcome import of_call
@@ -364,7 +394,7 @@ class ActiveCall:
                 fact[name] = min(fact.get(name, 0) + value, _COUNTS[name])
         if self.usages:
             told = set(self.usages.values())
-            fact.setdefault("usage_status", "partial" if len(told) > 1 else "complete" if True in told else "missing")
+            fact.setdefault("usage_status", "partial" if len(told) > 1 else told.pop())
         if self.attributes:
             if self.flags is None:
                 self.flags = []
@@ -382,7 +412,7 @@ class _Unrecorded(ActiveCall):
     """A call for which there was no room left: at the end of the stack, or of memory."""
 
     def __init__(self) -> None:
-        return
+        self.fact = {}
 
     def set(self, **attributes: object) -> None:
         return

@@ -88,6 +88,11 @@ def decorate(begin: Callable[[], Any], function: Callable[..., Any]) -> Any:
     return wrapper
 
 
+def is_coroutine_function(function: object) -> bool:
+    """Whether calling `function` gives something to await."""
+    return bool(_flags(function) & _COROUTINE)
+
+
 def _flags(function: object) -> int:
     while True:
         inner = getattr(function, "func", None) or getattr(function, "__func__", None)

@@ -146,8 +146,13 @@ def attributes(given: Mapping[Any, object] | None, flags: list[str] | None = Non
         return json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
 
     try:
-        plain = ((text(name), _plain(value, 4)) for name, value in given.items())
-        kept = {name: value for name, value in plain if name is not None and not is_secret(name)}
+        kept: dict[str, object] = {}
+        for name, value in given.items():
+            key = text(name)
+            if key == "usage" and isinstance(value, dict):
+                kept[key] = numbers(value)
+            elif key is not None and not is_secret(key):
+                kept[key] = _plain(value, 4)
         found = written(kept)
         if len(found) > MOST_ATTRIBUTES:
             if flags is not None:
@@ -161,6 +166,17 @@ def attributes(given: Mapping[Any, object] | None, flags: list[str] | None = Non
     except Exception:  # a stranger's object, a depth that no encoder bears
         return None
     return found if kept else None
+
+
+def numbers(given: Mapping[Any, object], depth: int = 3) -> dict[str, object]:
+    """What can't be anybody's words of an object like a provider's usage: numbers, words as short as `flex`, such objects."""
+    kept: dict[str, object] = {}
+    for name, value in list(given.items())[:64]:
+        if isinstance(value, bool | int | float) or (type(value) is str and len(value) <= 24 and value.isascii()):
+            kept[str(text(name))[:64]] = _plain(value, 0)
+        elif depth and isinstance(value, dict):
+            kept[str(text(name))[:64]] = numbers(value, depth - 1)
+    return kept
 
 
 def is_secret(name: str) -> bool:

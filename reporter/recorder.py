@@ -16,11 +16,14 @@ from reporter.ids import uuid7
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
+    from typing import Any, TypeVar
 
     from reporter.run import ActiveRun, RunRecording
     from reporter.sinks.open import Sink
+
+    Client = TypeVar("Client")
 
 
 OPENING_SECONDS = 1.0  # that opening a sink, or a fork meanwhile, waits for another thread's
@@ -199,6 +202,35 @@ class Recorder:
             except (RecursionError, MemoryError):
                 self.unsaid += 1
             return None
+
+    def instrument(self, client: Client, *, hosts: Iterable[str] | None = None, ignore: Iterable[str] = ()) -> Client:
+        """Record every request of `client` from now on, in place; `client` itself, so that it can stand in an assignment.
+
+        `client` is an httpx or httpx2 client, or an SDK's client built on one (OpenAI, Anthropic, google.genai, Groq,
+        Mistral, …); twice is once.  With `hosts`, only requests to these are recorded; those to a host in `ignore` never
+        are.  `*` stands for any part of a name.
+
+        Raises:
+            UsageError: there is no HTTP client in it.
+        """
+        from reporter.wire import instrument
+
+        return instrument(self, client, hosts=hosts, ignore=ignore)
+
+    def transport(self, inner: Any, *, hosts: Iterable[str] | None = None, ignore: Iterable[str] = ()) -> Any:
+        """A transport around `inner`, of httpx or httpx2, that records; for where the client itself can't be instrumented.
+
+        It can't know which requests are one call of an SDK: `instrument` is better where both can be done.
+        """
+        from reporter.wire import transport
+
+        return transport(self, inner, hosts=hosts, ignore=ignore)
+
+    def uninstrument(self, client: Client) -> Client:
+        """Undo `instrument`; harmless where there is nothing to undo."""
+        from reporter.wire import uninstrument
+
+        return uninstrument(client)
 
     def flush(self, timeout: float = 2.0) -> bool:
         """Bring what waits to the database within `timeout` seconds; whether nothing waits any more."""

@@ -26,7 +26,7 @@ def read(reply: object) -> dict[str, object]:
             if get(usage, knows) is not None:
                 told.update({name: value for name, value in reads(usage).items() if value is not None})
                 break
-    finish = _finish(reply)
+    finish = finish_reason(reply)
     if finish is not None:
         told["finish_reason"] = finish
     return told
@@ -104,7 +104,7 @@ _READERS: tuple[tuple[str, Callable[[object], dict[str, int | None]]], ...] = (
 )
 
 
-def _finish(reply: object) -> str | None:
+def finish_reason(reply: object) -> str | None:
     for name in ("stop_reason", "finish_reason"):
         value = get(reply, name)
         if isinstance(value, str):

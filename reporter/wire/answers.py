@@ -1,0 +1,186 @@
+"""What is read from an answer as its bytes pass: usage, model, finish reason, and when the first token came.
+
+Nothing else of an answer is kept: no prompt, no completion.  Of usage only numbers, and short words like `"flex"`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from reporter import facts, usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+MOST_BODY_BYTES = 1024 * 1024
+"""A longer JSON answer is searched for its usage at its end only."""
+MOST_LINE_BYTES = 1024 * 1024
+_PARSED_WHOLE_BYTES = 32 * 1024
+_TELLING = re.compile(
+    rb'"usage|finish|stop_reason|\[DONE\]|message_st|"error"|event: ?error|"response\.(?:completed|incomplete|failed)'
+)
+_CLASSES = {
+    "flex": "flex",
+    "priority": "priority",
+    "batch": "batch",
+}  # `service_tier` → price_class; all else is ordinary
+_PICKED = ("usage", "usageMetadata", "model", "modelVersion", "service_tier", "stop_reason", "error", "type")
+
+
+class Answer:
+    """An answer being read."""
+
+    __slots__ = ("_rest", "ended", "error_type", "finish", "first_token", "model", "price_class", "usage")
+
+    def __init__(self) -> None:
+        self.usage: dict[str, Any] = {}
+        self.model: str | None = None
+        self.finish: str | None = None
+        self.price_class: str | None = None
+        self.error_type: str | None = None  # of an error told inside a stream
+        self.first_token = False
+        self.ended = False  # the terminal event has come
+        self._rest = b""
+
+    # ── one JSON document ──
+
+    def read_json(self, body: bytes) -> None:
+        """Read a whole answer."""
+        told = _whole(body) if len(body) <= _PARSED_WHOLE_BYTES else _picked(body)
+        if isinstance(told, list) and told:  # Gemini's stream without SSE is an array
+            for part in told:
+                self._take(part)
+        else:
+            self._take(told)
+
+    # ── server-sent events ──
+
+    def feed(self, data: bytes) -> None:
+        """Read the next bytes of a stream of events."""
+        if self._rest:
+            data = self._rest + data
+        cut = data.rfind(b"\n") + 1
+        lines, self._rest = data[:cut], data[cut : cut + MOST_LINE_BYTES]
+        if self.first_token and _TELLING.search(lines) is None:
+            return
+        for line in lines.splitlines():
+            if not line.startswith(b"data:"):
+                continue
+            if self.first_token and _TELLING.search(line) is None:
+                continue
+            payload = line[5:].strip()
+            if payload == b"[DONE]":
+                self.ended = True
+            elif len(payload) <= MOST_LINE_BYTES:
+                self._event(_whole(payload))
+
+    def finish_feeding(self) -> None:
+        """The stream is over: its last line may lack its end."""
+        if self._rest:
+            self.feed(b"\n")
+
+    def _event(self, told: object) -> None:
+        if not isinstance(told, dict):
+            return
+        kind = told.get("type")
+        if not self.first_token and _brings_a_token(told, kind):
+            self.first_token = True
+        if kind == "message_start":
+            told = told.get("message")
+        elif kind in ("response.completed", "response.incomplete", "response.failed"):
+            self.ended = True
+            told = told.get("response")
+        elif kind == "message_stop":
+            self.ended = True
+        elif kind == "message_delta":
+            delta = told.get("delta")
+            if isinstance(delta, dict):
+                self._finished(delta.get("stop_reason"))
+        self._take(told)
+
+    # ── both ──
+
+    def _take(self, told: object) -> None:
+        if not isinstance(told, dict):
+            return
+        found = told.get("usage") or told.get("usageMetadata")
+        x_groq = told.get("x_groq")
+        if found is None and isinstance(x_groq, dict):
+            found = x_groq.get("usage")
+        if isinstance(found, dict):
+            self.usage.update(facts.numbers(found))
+            self._classed(found.get("service_tier"))
+        model = told.get("model") or told.get("modelVersion")
+        if isinstance(model, str):
+            self.model = model
+        self._classed(told.get("service_tier"))
+        self._finished(usage.finish_reason(told))
+        error = told.get("error")
+        if isinstance(error, dict) and error:
+            kind = error.get("type") or error.get("code") or error.get("status") or "error"
+            self.error_type = str(kind)[:100]
+            self.ended = True
+
+    def _classed(self, tier: object) -> None:
+        if isinstance(tier, str) and tier in _CLASSES:
+            self.price_class = _CLASSES[tier]
+
+    def _finished(self, reason: object) -> None:
+        if isinstance(reason, str) and reason:
+            self.finish = reason
+
+
+def _brings_a_token(told: dict[str, Any], kind: object) -> bool:
+    """Whether an event carries text, reasoning or a piece of a tool call."""
+    try:
+        if isinstance(kind, str):
+            if kind == "content_block_start":
+                return bool(told["content_block"]["type"] == "tool_use")
+            if kind == "content_block_delta":
+                return any(told["delta"].get(name) for name in ("text", "thinking", "partial_json"))
+            if kind.endswith(".delta"):
+                return bool(told.get("delta"))
+        for choice in told.get("choices") or ():
+            if choice.get("text"):
+                return True
+            delta = choice.get("delta") or {}
+            if any(delta.get(name) for name in ("content", "reasoning_content", "reasoning", "refusal", "tool_calls")):
+                return True
+        for candidate in told.get("candidates") or ():
+            for part in (candidate.get("content") or {}).get("parts") or ():
+                if part.get("text") or part.get("functionCall"):
+                    return True
+    except (AttributeError, KeyError, TypeError):  # not of the shape it should have
+        return False
+    return False
+
+
+def _whole(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _picked(body: bytes) -> dict[str, Any] | None:
+    """The members that matter of a long answer, found without parsing it; a quote inside a string is escaped, so a name in
+    quotes is a name."""
+    if len(body) > MOST_BODY_BYTES:
+        body = body[:4096] + body[-_PARSED_WHOLE_BYTES:]
+    text = body.decode("utf-8", "replace")
+    decoder = json.JSONDecoder()
+    told: dict[str, Any] = {}
+    for name in _PICKED:
+        at = text.rfind(f'"{name}"') if name.startswith("usage") else text.find(f'"{name}"')
+        if at < 0:
+            continue
+        rest = text[at + len(name) + 2 : at + len(name) + 2 + 16_384].lstrip()
+        if not rest.startswith(":"):
+            continue
+        try:
+            told[name] = decoder.raw_decode(rest[1:].lstrip())[0]
+        except (ValueError, RecursionError):
+            continue
+    return told or None

@@ -1,0 +1,141 @@
+"""The HTTP clients inside an SDK's client, and the method under all of its calls, above its retries.
+
+OpenAI, Anthropic, Groq and all made by the same generator    `_client`, under `request`
+google.genai                                                  `_api_client`: `_httpx_client`, `_async_httpx_client`, under
+                                                              `_request`, `_async_request`
+Mistral                                                       `sdk_configuration`: `client`, `async_client`; its retries
+                                                              are off unless asked for, and then calls of their own
+"""
+
+from __future__ import annotations
+
+from reporter.decorate import is_coroutine_function
+from reporter.wire.watch import SDKCall, Watching, watched_send
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+_PROVIDERS = {"openai": "openai", "anthropic": "anthropic", "google": "google", "groq": "groq", "mistralai": "mistral"}
+_PLACES = (
+    ("_client",),
+    ("_api_client", "_httpx_client"),
+    ("_api_client", "_async_httpx_client"),
+    ("sdk_configuration", "client"),
+    ("sdk_configuration", "async_client"),
+)
+_METHODS = (("request",), ("_api_client", "_request"), ("_api_client", "_async_request"))
+
+
+def clients_of(client: object) -> list[Any]:
+    """The HTTP clients in `client`: itself, or those of an SDK.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if _is_http_client(client):
+        return [client]
+    found = [inner for inner in (_at(client, place) for place in _PLACES) if _is_http_client(inner)]
+    if not found:
+        from reporter.errors import UsageError
+
+        raise UsageError(
+            f"instrument({type(client).__module__}.{type(client).__name__}): there is no httpx or httpx2 client in it;"
+            " pass the client that it uses"
+        )
+    return found
+
+
+def provider_of(client: object) -> str | None:
+    """Whose SDK it is."""
+    if _is_http_client(client):
+        return None
+    kind = type(client)
+    if "Azure" in kind.__name__:
+        return "azure"
+    if "Bedrock" in kind.__name__:
+        return "aws"
+    if "Vertex" in kind.__name__:
+        return "google"
+    return next((_PROVIDERS[top] for top in _tops(kind) if top in _PROVIDERS), None)
+
+
+def _tops(kind: type) -> Iterator[str]:
+    for base in kind.__mro__:  # a subclass of the user's own is of the SDK it derives from
+        yield base.__module__.partition(".")[0]
+
+
+def wrap(client: object, watching: Watching) -> None:
+    """Watch whatever `client` sends, and know which requests are one call of an SDK."""
+    for inner in clients_of(client):
+        send = inner.send
+        inner.__dict__["send"] = watched_send(watching, send, is_coroutine_function(send))
+    if _is_http_client(client):
+        return
+    for holder, name in _methods(client):
+        holder.__dict__[name] = _one_call(getattr(holder, name))
+    for name in ("copy", "with_options"):
+        copy = getattr(client, name, None)
+        if copy is not None and hasattr(client, "__dict__"):
+            client.__dict__[name] = _copied(copy)
+
+
+def unwrap(client: object) -> None:
+    """Undo `wrap`."""
+    holders = [(inner, "send") for inner in clients_of(client)]
+    if not _is_http_client(client):
+        holders += [*_methods(client), (client, "copy"), (client, "with_options")]
+    for holder, name in holders:
+        if hasattr(holder.__dict__.get(name), "__reporter__"):
+            del holder.__dict__[name]
+
+
+def _methods(client: object) -> Iterator[tuple[Any, str]]:
+    for *places, name in _METHODS:
+        holder = _at(client, tuple(places))
+        if callable(getattr(holder, name, None)) and hasattr(holder, "__dict__"):
+            yield holder, name
+
+
+def _one_call(method: Callable[..., Any]) -> Callable[..., Any]:
+    """`method`, with all that it sends being one call."""
+    if is_coroutine_function(method):
+
+        async def one_call(*args: Any, **kwargs: Any) -> Any:
+            with SDKCall():
+                return await method(*args, **kwargs)
+
+    else:
+
+        def one_call(*args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]  # one name, two kinds
+            with SDKCall():
+                return method(*args, **kwargs)
+
+    one_call.__reporter__ = method  # type: ignore[attr-defined]  # functions take attributes
+    return one_call
+
+
+def _copied(copy: Callable[..., Any]) -> Callable[..., Any]:
+    """`copy` of an SDK's client: the copy shares its HTTP client, and its calls are to be known as calls, too."""
+
+    def copied(*args: Any, **kwargs: Any) -> Any:
+        made = copy(*args, **kwargs)
+        for holder, name in _methods(made):
+            holder.__dict__[name] = _one_call(getattr(holder, name))
+        for name in ("copy", "with_options"):
+            made.__dict__[name] = _copied(getattr(made, name))
+        return made
+
+    copied.__reporter__ = copy  # type: ignore[attr-defined]
+    return copied
+
+
+def _at(client: object, place: tuple[str, ...]) -> Any:
+    for name in place:
+        client = getattr(client, name, None)
+    return client
+
+
+def _is_http_client(client: object) -> bool:
+    return all(callable(getattr(client, name, None)) for name in ("send", "build_request", "_transport_for_url"))

@@ -1,0 +1,356 @@
+"""Watching requests: each is a call of its own, part of the call that is open around it, or one attempt of an SDK's call.
+
+    open call around it (`@call`)     → it tells that one: tokens added up, first token, HTTP status, retries
+    an SDK's call around it           → the first attempt begins a call, later ones are its retries, the SDK's return ends it
+    neither                           → a call of its own
+
+A streamed answer is read as its bytes pass and ends with its last event, not when its reader is done with it.
+"""
+
+from __future__ import annotations
+
+from _contextvars import ContextVar
+
+from reporter import facts, usage
+from reporter.call import CallRecording, current_call
+from reporter.outcome import of_call
+from reporter.wire.answers import MOST_BODY_BYTES, Answer
+from reporter.wire.endpoints import endpoint
+from reporter.wire.streams import observe
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from reporter.call import ActiveCall
+    from reporter.recorder import Recorder
+
+current_sdk_call: ContextVar[SDKCall | None] = ContextVar("reporter_sdk_call", default=None)
+redirected_call: ContextVar[tuple[ActiveCall, str] | None] = ContextVar("reporter_redirected_call", default=None)
+
+_TRACEPARENT_LENGTH = 55
+_REQUEST_IDS = ("x-request-id", "request-id", "x-goog-request-id")
+
+
+class Watching:
+    """How the requests of one client are watched."""
+
+    def __init__(
+        self, recorder: Recorder, provider: str | None, hosts: tuple[str, ...] | None, ignore: tuple[str, ...]
+    ) -> None:
+        self.recorder, self.provider, self.hosts, self.ignore = recorder, provider, hosts, ignore
+
+    def watches(self, host: str) -> bool:
+        """Whether requests to `host` are recorded."""
+        if self.hosts is None and not self.ignore:
+            return True
+        from fnmatch import fnmatchcase
+
+        wanted = self.hosts is None or any(fnmatchcase(host, pattern) for pattern in self.hosts)
+        return wanted and not any(fnmatchcase(host, pattern) for pattern in self.ignore)
+
+    def begin(self, request: Any) -> Exchange | None:
+        """Watch a request that is about to leave; None: it is not to be recorded, or can't be."""
+        recorder = self.recorder
+        try:
+            if recorder.disabled or not self.watches(request.url.host):
+                return None
+            return Exchange(self, request)
+        except BaseException as error:
+            recorder.wall(error)
+            return None
+
+
+class SDKCall:
+    """One call of an SDK's method: as many requests as the SDK thinks fit, one after the other."""
+
+    __slots__ = ("_token", "active", "outcome")
+
+    def __init__(self) -> None:
+        self.active: ActiveCall | None = None  # begun by the first request, unless a call was open around it
+        self.outcome: tuple[str, str | None] = ("success", None)  # of the last attempt
+        self._token: Any = None
+
+    def __enter__(self) -> None:
+        self._token = current_sdk_call.set(self)
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        current_sdk_call.reset(self._token)
+        active = self.active
+        if active is None or not active.open:
+            return
+        if self.outcome[0] == "success" and error is not None:  # not the wire's fault: cancelled, or not understood
+            active.__exit__(type(error), error, None)
+        else:
+            active.end(*self.outcome)
+
+
+class Wire:
+    """What a call's requests have told so far."""
+
+    __slots__ = ("failed", "silent", "told", "totals")
+
+    def __init__(self) -> None:
+        self.failed = False  # the last attempt
+        self.told = self.silent = False  # whether an answer told its usage, and whether one did not
+        self.totals: dict[str, int] = {}
+
+
+class Exchange:
+    """One request and its answer.  Nothing of it raises, but for what is the job's."""
+
+    __slots__ = ("_answer", "_body", "_events", "_over", "_owns", "_sdk_call", "_url", "_watching", "_wire", "active", "row")
+
+    def __init__(self, watching: Watching, request: Any) -> None:
+        self._watching = watching
+        self._url = request.url
+        headers = request.headers
+        host = request.url.host
+        found = endpoint(request.method, host, request.url.path, headers, _body(request), watching.provider)
+        self._answer = Answer() if found.model is not None else None
+        self._body = b""  # of a JSON answer that comes bit by bit
+        self._events = self._over = False
+        self._sdk_call = current_sdk_call.get()
+        trace = headers.get("traceparent", "")
+        outer = current_call.get()
+        self._owns = False  # whether this exchange's end is the call's
+        redirected = _followed(str(request.url))
+        if redirected is not None:
+            self.active, self._owns = redirected, True
+            self._answer = Answer() if "model" in redirected.fact else None  # the body may not be there a second time
+        elif self._sdk_call is not None and self._sdk_call.active is not None and self._sdk_call.active.open:
+            self.active = self._sdk_call.active
+        elif outer is not None and (outer.owner or outer).open:
+            self.active, self._sdk_call = outer, None
+            (outer.owner or outer).name_model(found.provider, found.model)
+        else:
+            self.active = CallRecording(
+                watching.recorder, found.operation, found.provider, found.model, None, {}
+            ).begin()
+            if self._sdk_call is None:
+                self._owns = True
+            else:
+                self._sdk_call.active = self.active
+        self.row = self.active.owner or self.active  # the call that is recorded
+        if len(trace) == _TRACEPARENT_LENGTH:
+            self.row.tell("trace_id", trace[3:35])
+        self._wire = self.active.wire = self.active.wire or Wire()
+        self.row.fact["retries"] = self.row.fact.get("retries", 0) + self._wire.failed
+        self._wire.failed = False
+
+    def failed(self, error: BaseException) -> None:
+        """There is no answer."""
+        try:
+            self._over = True
+            self._wire.failed = True
+            self.row.fact.pop("http_status", None)  # an earlier attempt's
+            status, error_type, _ = of_call(error)
+            if self._answer is not None:
+                self._say_usage_status()
+            if self._owns:
+                self.active.end(status, error_type)
+            elif self._sdk_call is not None:
+                self._sdk_call.outcome = (status, error_type)
+        except BaseException as own:
+            self._watching.recorder.wall(own)
+
+    def answered(self, response: Any, *, streamed: bool, may_be_followed: bool = False) -> None:
+        """There is an answer; its body has been read, or will be."""
+        try:
+            active, status = self.row, response.status_code
+            if may_be_followed and self._owns and "location" in response.headers and 300 <= status < 400:
+                self._over = True
+                active.fact["http_status"], active.status = status, "success"  # unless it is followed
+                active.ended_ns = active.recorder.clock.monotonic_ns()
+                active.pause()
+                redirected_call.set((active, str(self._url.join(response.headers["location"]))))
+                return
+            active.fact["http_status"] = status
+            self._wire.failed = status >= 400
+            for name in _REQUEST_IDS:
+                if name in response.headers:
+                    active.set(request_id=response.headers[name])
+                    break
+            self._events = "event-stream" in response.headers.get("content-type", "")
+            if not streamed:
+                self._read_whole(response.content)
+                self._end(*_outcome(status))
+            elif status >= 400 and not self._owns:  # whoever called reads it, and raises or tries again
+                self._end(*_outcome(status))
+            else:
+                if self._sdk_call is not None:  # the SDK returns before the stream has come
+                    self._owns, self._sdk_call.active = True, None
+                if self._owns:
+                    active.pause()
+                if self._events and self._answer is not None:
+                    active.fact["stream"] = 1
+                observe(response, self)
+        except BaseException as own:
+            self._watching.recorder.wall(own)
+
+    def _read_whole(self, body: bytes) -> None:
+        answer = self._answer
+        if answer is None:
+            return
+        if self._events:
+            answer.first_token = True  # it has come, nobody knows when
+            answer.feed(body)
+            answer.finish_feeding()
+        else:
+            answer.read_json(body)
+
+    # ── a body that comes bit by bit ──
+
+    def passed(self, data: bytes) -> None:
+        """Decoded bytes of the body have come."""
+        if self._over:
+            return
+        active, answer = self.active, self._answer
+        if self._owns:
+            active.ended_ns = active.recorder.clock.monotonic_ns()
+        if answer is None:
+            return
+        if not self._events:
+            self._body += data
+            if len(self._body) > 2 * MOST_BODY_BYTES:  # its end matters
+                self._body = self._body[-MOST_BODY_BYTES:]
+            return
+        before = answer.first_token
+        answer.feed(data)
+        if answer.first_token and not before:
+            active.first_token()
+        if answer.ended:
+            self._end(*self._told_outcome())
+
+    def finished(self) -> None:
+        """The body is whole."""
+        if not self._over:
+            if self._answer is not None and self._events:
+                self._answer.finish_feeding()
+            elif self._answer is not None:
+                self._answer.read_json(self._body)
+            self._end(*self._told_outcome())
+
+    def broke(self, error: BaseException) -> None:
+        """The body broke off, or its reader did."""
+        if not self._over:
+            status, error_type, _ = of_call(error)
+            self._wire.failed = True
+            if status == "abandoned":
+                error_type = None
+            else:
+                self.active.ended_ns = None  # whoever read it waited until now
+            self._end(status, error_type)
+
+    def _told_outcome(self) -> tuple[str, str | None]:
+        status = self.row.fact.get("http_status", 200)
+        if status < 400 and self._answer is not None and self._answer.error_type is not None:
+            return "error", self._answer.error_type
+        return _outcome(status)
+
+    def _end(self, status: str, error_type: str | None) -> None:
+        self._over = True
+        if self._answer is not None:
+            self._tell(self._answer)
+        if self._owns:
+            self.active.end(status, error_type)
+        elif self._sdk_call is not None:
+            self._sdk_call.outcome = (status, error_type)
+
+    def _tell(self, answer: Answer) -> None:
+        """What the answer says goes to the call; tokens of several answers are added up."""
+        row, totals = self.row, self._wire.totals
+        told = usage.read({"usage": answer.usage, "model": answer.model})
+        cost = answer.usage.get("cost")
+        if type(cost) in (int, float):
+            told["cost_nanousd"] = facts.nanousd(cost, [])
+        for name, value in told.items():
+            if type(value) is not int:
+                row.tell(name, value)
+            elif value < 0:
+                row.tell(name, value)  # which flags it
+            elif name not in (self.active.said or ()):
+                totals[name] = totals.get(name, 0) + min(value, facts.MOST_TOKENS)
+                self.active.count(name, totals[name])
+        row.tell("finish_reason", answer.finish)
+        row.tell("price_class", answer.price_class)
+        if "input_tokens" not in told and "output_tokens" not in told:
+            if row.fact["http_status"] < 400:
+                self._wire.silent = True
+        elif self._events and (answer.error_type or not (answer.ended or answer.finish)):  # cut off before the last word
+            self._wire.silent = self._wire.told = True
+        else:
+            self._wire.told = True
+        if answer.usage:
+            row.set(usage=answer.usage)
+        self._say_usage_status()
+
+    def _say_usage_status(self) -> None:
+        wire = self._wire
+        if not self.active.said:
+            self.active.tell_usage_status(("partial" if wire.silent else "complete") if wire.told else "missing")
+
+
+def _followed(url: str) -> ActiveCall | None:
+    """The call that was redirected to `url` just now, going on; one that was redirected elsewhere is over."""
+    redirected = redirected_call.get()
+    if redirected is None:
+        return None
+    redirected_call.set(None)
+    active, location = redirected
+    if not active.open:
+        return None
+    if location != url:
+        active.end("success")
+        return None
+    active.status = active.ended_ns = None
+    active.resume()
+    return active
+
+
+def _outcome(http_status: int) -> tuple[str, str | None]:
+    return ("success", None) if http_status < 400 else ("error", str(http_status))
+
+
+def _body(request: Any) -> bytes:
+    """The request's body, if it is there at once."""
+    try:
+        body = request.content
+    except Exception:  # a body that is produced as it is sent
+        return b""
+    return body if isinstance(body, bytes) else b""
+
+
+def watched_send(watching: Watching, send: Callable[..., Any], is_async: bool) -> Callable[..., Any]:
+    """`send` of an HTTP client, watched."""
+    if is_async:
+
+        async def watched(request: Any, *args: Any, **kwargs: Any) -> Any:
+            exchange = watching.begin(request)
+            if exchange is None:
+                return await send(request, *args, **kwargs)
+            try:
+                response = await send(request, *args, **kwargs)
+            except BaseException as error:
+                exchange.failed(error)
+                raise
+            exchange.answered(response, streamed=bool(kwargs.get("stream")))
+            return response
+
+    else:
+
+        def watched(request: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]  # one name, two kinds
+            exchange = watching.begin(request)
+            if exchange is None:
+                return send(request, *args, **kwargs)
+            try:
+                response = send(request, *args, **kwargs)
+            except BaseException as error:
+                exchange.failed(error)
+                raise
+            exchange.answered(response, streamed=bool(kwargs.get("stream")))
+            return response
+
+    watched.__reporter__ = send  # type: ignore[attr-defined]  # functions take attributes
+    return watched

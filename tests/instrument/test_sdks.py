@@ -1,0 +1,147 @@
+"""Every SDK, old and new: one right row a call, whatever happens on the wire, and nothing of what was said."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.instrument.llm_server import CANARY, LLMServer
+
+SDKS = Path(sys.prefix) / "sdks"
+"""Each SDK in a directory of its own, because two versions of one can't be installed together (`make test` does that)."""
+ROOT = Path(__file__).parent.parent.parent
+KINDS = {
+    "openai-2": "openai", "openai-3": "openai", "anthropic-0": "anthropic", "anthropic-2": "anthropic", "groq": "groq",
+    "google-genai": "genai", "mistralai": "mistral",
+}  # fmt: skip
+OPENAI_LIKE = ("openai-2", "openai-3", "groq")
+PROVIDERS = {"openai": "openai", "anthropic": "anthropic", "groq": "groq", "genai": "google", "mistral": "mistral"}
+TOKENS = {"input_tokens": 1000, "cache_read_tokens": 400, "output_tokens": 100, "usage_status": "complete"}
+SUCCESS = {"status": "success", "error_type": None, "http_status": 200, "operation": "chat", "retries": 0, "model": "m"}
+WHOLE = {**SUCCESS, **TOKENS, "stream": None, "ttft_ns": None, "response_model": "m-2026"}
+STREAM = {**SUCCESS, **TOKENS, "stream": 1, "response_model": "m-2026"}
+UNTOLD = {"input_tokens": None, "output_tokens": None, "usage_status": "missing"}
+EXPECTED: dict[str, dict[str, Any]] = {
+    "whole": WHOLE,
+    "raw": WHOLE,
+    "azure": {**WHOLE, "provider": "azure"},
+    "stream": STREAM,
+    "helper": STREAM,
+    "stream, no usage": {**STREAM, **UNTOLD, "cache_read_tokens": None},
+    "zipped": {**WHOLE, "model": "gzip-m", "response_model": "gzip-m-2026"},
+    "zipped stream": {**STREAM, "model": "gzip-m", "response_model": "gzip-m-2026"},
+    "busy": {**WHOLE, "retries": 2, "model": "busy-2", "response_model": "busy-2-2026"},
+    "busy stream": {**STREAM, "retries": 1, "model": "gzip-busy-1", "response_model": "gzip-busy-1-2026"},
+    "broken": {**UNTOLD, "status": "error", "error_type": "500", "http_status": 500, "retries": 1},
+    "hang": {**UNTOLD, "status": "timeout", "error_type": "ReadTimeout", "http_status": None, "retries": 0},
+    "cut": {**UNTOLD, "status": "error", "error_type": "RemoteProtocolError", "http_status": 200, "stream": 1},
+    "stall": {**UNTOLD, "status": "timeout", "error_type": "ReadTimeout", "http_status": 200, "stream": 1},
+    "error event": {"status": "error", "http_status": 200, "stream": 1},
+    "refused": {**UNTOLD, "status": "error", "error_type": "ConnectError", "http_status": None},
+    "left": {**UNTOLD, "status": "abandoned", "error_type": None, "http_status": 200, "stream": 1},
+    "closed": {**UNTOLD, "status": "abandoned", "error_type": None, "http_status": 200, "stream": 1},
+    "responses": WHOLE,
+    "responses stream": STREAM,
+    "embeddings": {
+        **WHOLE, "operation": "embeddings", "input_tokens": 8, "cache_read_tokens": None, "output_tokens": None,
+    },
+    "async": WHOLE,
+    "async stream": STREAM,
+    "async busy": {**WHOLE, "model": None, "response_model": None, "retries": None},
+    "async cancelled": {**UNTOLD, "status": "cancelled", "error_type": "CancelledError", "http_status": None},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What each SDK's program recorded; each runs once."""
+    known: dict[str, dict[str, Any]] = {}
+
+    def run(sdk: str) -> dict[str, Any]:
+        if sdk not in known:
+            if not (SDKS / sdk).is_dir():
+                message = f"no SDK in {SDKS / sdk}: run `make test`"
+                pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+            with LLMServer() as server:
+                done = subprocess.run(
+                    [sys.executable, "-m", "tests.instrument.sdk_program", KINDS[sdk], server.url], cwd=ROOT,
+                    env={**os.environ, "PYTHONPATH": f"{SDKS / sdk}{os.pathsep}{ROOT}"}, capture_output=True, text=True,
+                    timeout=120, check=False,
+                )  # fmt: skip
+            assert done.returncode == 0, done.stderr[-3000:]
+            assert "reporter:" not in done.stderr
+            known[sdk] = json.loads(done.stdout)
+        return known[sdk]
+
+    return run
+
+
+@pytest.mark.parametrize("sdk", KINDS)
+def test_each_call_of_an_sdk_is_one_right_row(recorded: Any, sdk: str) -> None:
+    told = recorded(sdk)
+    wrong = {}
+    for name, expected in EXPECTED.items():
+        if name not in told:
+            continue
+        calls = told[name]["calls"]
+        if len(calls) != 1:
+            wrong[name] = f"{len(calls)} calls"
+            continue
+        expected = {"provider": PROVIDERS[KINDS[sdk]], **expected}
+        if name == "stream, no usage" and sdk == "groq":  # which tells it unasked
+            expected.update(TOKENS)
+        if name == "async busy":
+            expected = {**TOKENS, "retries": 1 if KINDS[sdk] == "genai" else 2, "status": "success"}
+        differing = {
+            column: (calls[0][column], value) for column, value in expected.items() if calls[0][column] != value
+        }
+        if differing:
+            wrong[name] = str(differing)
+        if expected.get("stream") == 1 and name not in ("closed", "left"):
+            assert 0 < calls[0]["ttft_ns"] <= calls[0]["duration_ns"], name
+    assert wrong == {}
+    assert {"whole", "stream", "async", "async stream"} <= told.keys()
+
+
+@pytest.mark.parametrize("sdk", OPENAI_LIKE)
+def test_a_call_around_them_gets_what_its_requests_tell(recorded: Any, sdk: str) -> None:
+    (call,) = recorded(sdk)["inside a call"]["calls"]
+    assert (call["operation"], call["provider"], call["model"]) == ("my-step", "mine", "m")
+    assert (call["input_tokens"], call["output_tokens"], call["cache_read_tokens"]) == (2000, 200, 800)
+    assert (call["retries"], call["http_status"], call["usage_status"]) == (0, 200, "complete")
+
+
+@pytest.mark.parametrize("sdk", OPENAI_LIKE)
+def test_a_call_while_a_stream_is_open_is_another_call(recorded: Any, sdk: str) -> None:
+    calls = recorded(sdk)["while streaming"]["calls"]
+    assert sorted((call["model"], call["output_tokens"]) for call in calls) == [("m", 100), ("other", 100)]
+
+
+@pytest.mark.parametrize("sdk", OPENAI_LIKE)
+def test_calls_at_once_are_told_apart(recorded: Any, sdk: str) -> None:
+    calls = recorded(sdk)["async together"]["calls"]
+    assert sorted(call["model"] for call in calls) == sorted(f"m{number}" for number in range(10))
+    assert {call["output_tokens"] for call in calls} == {100}
+    assert {call["response_model"] for call in calls} == {f"m{number}-2026" for number in range(10)}
+
+
+@pytest.mark.parametrize("sdk", OPENAI_LIKE)
+def test_what_the_program_sees_is_what_it_would_see_without_us(recorded: Any, sdk: str) -> None:
+    told = recorded(sdk)
+    errors = {name: found["error"] for name, found in told.items() if found["error"]}
+    assert set(errors) == {"broken", "hang", "cut", "stall", "error event", "refused"}
+    assert (errors["broken"], errors["hang"]) == ("InternalServerError", "APITimeoutError")
+    assert told["uninstrumented"] == {"calls": [], "error": None, "starts": 0}
+
+
+@pytest.mark.parametrize("sdk", KINDS)
+def test_nothing_of_what_was_said_is_kept(recorded: Any, sdk: str) -> None:
+    kept = json.dumps(recorded(sdk))
+    for canary in (CANARY, "canary-prompt-5f2", "canary-key-9c4"):
+        assert canary not in kept
