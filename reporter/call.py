@@ -203,7 +203,9 @@ class ActiveCall:
 
             for name, value in read(reply).items():
                 self.tell(name, value)
-            self.tell_usage_status("complete" if "input_tokens" in self.fact or "output_tokens" in self.fact else "missing")
+            self.tell_usage_status(
+                "complete" if "input_tokens" in self.fact or "output_tokens" in self.fact else "missing"
+            )
         except BaseException as error:
             try:
                 self.recorder.wall(error)

@@ -54,7 +54,7 @@ class Watching:
         """Watch a request that is about to leave; None: it is not to be recorded, or can't be."""
         recorder = self.recorder
         try:
-            if recorder.disabled or not self.watches(request.url.host):
+            if not (recorder.records or recorder.decide()) or not self.watches(request.url.host):
                 return None
             return Exchange(self, request)
         except BaseException as error:
@@ -100,7 +100,19 @@ class Wire:
 class Exchange:
     """One request and its answer.  Nothing of it raises, but for what is the job's."""
 
-    __slots__ = ("_answer", "_body", "_events", "_over", "_owns", "_sdk_call", "_url", "_watching", "_wire", "active", "row")
+    __slots__ = (
+        "_answer",
+        "_body",
+        "_events",
+        "_over",
+        "_owns",
+        "_sdk_call",
+        "_url",
+        "_watching",
+        "_wire",
+        "active",
+        "row",
+    )
 
     def __init__(self, watching: Watching, request: Any) -> None:
         self._watching = watching
@@ -123,7 +135,8 @@ class Exchange:
             self.active = self._sdk_call.active
         elif outer is not None and (outer.owner or outer).open:
             self.active, self._sdk_call = outer, None
-            (outer.owner or outer).name_model(found.provider, found.model)
+            row = outer.owner or outer  # whose provider, if it says one, is what people call theirs
+            row.name_model(None if "provider" in row.fact else found.provider, found.model)
         else:
             self.active = CallRecording(
                 watching.recorder, found.operation, found.provider, found.model, None, {}
@@ -278,7 +291,9 @@ class Exchange:
         if "input_tokens" not in told and "output_tokens" not in told:
             if row.fact["http_status"] < 400:
                 self._wire.silent = True
-        elif self._events and (answer.error_type or not (answer.ended or answer.finish)):  # cut off before the last word
+        elif self._events and (
+            answer.error_type or not (answer.ended or answer.finish)
+        ):  # cut off before the last word
             self._wire.silent = self._wire.told = True
         else:
             self._wire.told = True

@@ -222,7 +222,9 @@ def answering(body: bytes) -> Iterator[str]:
                 connection, _ = listening.accept()
             except OSError:
                 return
-            connection.recv(65_536)
+            asked = b""
+            while not asked.endswith(b"}"):  # all of it: closing before would reset the connection
+                asked += connection.recv(65_536)
             head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
             connection.sendall(f"{head}connection: close\r\n\r\n".encode() + body)
             connection.close()
