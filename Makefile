@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.installed
 	@$(BIN)/reporter demo
 
-test: $(VENV)/.installed
+test: $(VENV)/.installed $(VENV)/sdks/.installed
 	$(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/.installed
@@ -18,6 +18,15 @@ lint: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	@for script in benchmarks/*.py; do echo "── $$script"; $(BIN)/python $$script || exit 1; done
+
+# Two versions of one SDK can't be installed side by side, so each has a directory of its own.
+$(VENV)/sdks/.installed: tests/sdks.txt | $(VENV)/.installed
+	@echo 'Installing the SDKs that tests use into $(VENV)/sdks …'
+	@grep -v '^#' $< | while read -r name requirement; do \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target $(VENV)/sdks/$$name "$$requirement" \
+	    || { echo "$$requirement could not be installed: tests of it are left out, and fail in CI" >&2; rm -rf $(VENV)/sdks/$$name; }; \
+	done
+	@touch $@
 
 servers:
 	@PYTHON='$(PYTHON)' .ci/servers

@@ -14,7 +14,7 @@ except ImportError:  # another Python than CPython
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
 MOST_LENGTH_NS = 7 * 86_400 * 10**9
@@ -140,11 +140,7 @@ def attributes(given: Mapping[Any, object] | None, flags: list[str] | None = Non
     """
     if not given:
         return None
-    import json
-
-    def written(value: object) -> str:
-        return json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
-
+    written = _encode or _make_encoder()
     try:
         kept: dict[str, object] = {}
         for name, value in given.items():
@@ -166,6 +162,17 @@ def attributes(given: Mapping[Any, object] | None, flags: list[str] | None = Non
     except Exception:  # a stranger's object, a depth that no encoder bears
         return None
     return found if kept else None
+
+
+_encode: Callable[[object], str] | None = None
+
+
+def _make_encoder() -> Callable[[object], str]:
+    global _encode
+    from json import JSONEncoder
+
+    _encode = JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode
+    return _encode
 
 
 def numbers(given: Mapping[Any, object], depth: int = 3) -> dict[str, object]:

@@ -6,9 +6,8 @@ Nothing else of an answer is kept: no prompt, no completion.  Of usage only numb
 from __future__ import annotations
 
 import json
-import re
 
-from reporter import facts, usage
+from reporter import usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,9 +17,6 @@ MOST_BODY_BYTES = 1024 * 1024
 """A longer JSON answer is searched for its usage at its end only."""
 MOST_LINE_BYTES = 1024 * 1024
 _PARSED_WHOLE_BYTES = 32 * 1024
-_TELLING = re.compile(
-    rb'"usage|finish|stop_reason|\[DONE\]|message_st|"error"|event: ?error|"response\.(?:completed|incomplete|failed)'
-)
 _CLASSES = {
     "flex": "flex",
     "priority": "priority",
@@ -32,7 +28,7 @@ _PICKED = ("usage", "usageMetadata", "model", "modelVersion", "service_tier", "s
 class Answer:
     """An answer being read."""
 
-    __slots__ = ("_rest", "ended", "error_type", "finish", "first_token", "model", "price_class", "usage")
+    __slots__ = ("_latest", "_rest", "ended", "error_type", "finish", "first_token", "model", "price_class", "usage")
 
     def __init__(self) -> None:
         self.usage: dict[str, Any] = {}
@@ -42,7 +38,8 @@ class Answer:
         self.error_type: str | None = None  # of an error told inside a stream
         self.first_token = False
         self.ended = False  # the terminal event has come
-        self._rest = b""
+        self._rest = b""  # a line that has not come to its end
+        self._latest = b""
 
     # ── one JSON document ──
 
@@ -61,18 +58,21 @@ class Answer:
         """Read the next bytes of a stream of events."""
         if self._rest:
             data = self._rest + data
-        cut = data.rfind(b"\n") + 1
-        lines, self._rest = data[:cut], data[cut : cut + MOST_LINE_BYTES]
-        if self.first_token and _TELLING.search(lines) is None:
+        if data.endswith(b"\n"):
+            lines, self._rest = data, b""
+        else:
+            cut = data.rfind(b"\n") + 1
+            lines, self._rest = data[:cut], data[cut : cut + MOST_LINE_BYTES]
+        if self.first_token and not _tells(lines):
             return
         for line in lines.splitlines():
-            if not line.startswith(b"data:"):
-                continue
-            if self.first_token and _TELLING.search(line) is None:
+            if not line.startswith(b"data:") or (self.first_token and not _tells(line)):
                 continue
             payload = line[5:].strip()
             if payload == b"[DONE]":
                 self.ended = True
+            elif self.first_token and b"usageMetadata" in payload:  # Gemini repeats it, and only the last counts
+                self._latest = payload
             elif len(payload) <= MOST_LINE_BYTES:
                 self._event(_whole(payload))
 
@@ -80,6 +80,9 @@ class Answer:
         """The stream is over: its last line may lack its end."""
         if self._rest:
             self.feed(b"\n")
+        if self._latest:
+            self._event(_whole(self._latest))
+            self._latest = b""
 
     def _event(self, told: object) -> None:
         if not isinstance(told, dict):
@@ -110,7 +113,7 @@ class Answer:
         if found is None and isinstance(x_groq, dict):
             found = x_groq.get("usage")
         if isinstance(found, dict):
-            self.usage.update(facts.numbers(found))
+            self.usage.update(found)
             self._classed(found.get("service_tier"))
         model = told.get("model") or told.get("modelVersion")
         if isinstance(model, str):
@@ -130,6 +133,23 @@ class Answer:
     def _finished(self, reason: object) -> None:
         if isinstance(reason, str) and reason:
             self.finish = reason
+
+
+def _tells(lines: bytes) -> bool:
+    """Whether lines may hold anything but a further piece of the answer; a stream has thousands that don't."""
+    return (
+        b'sage":{' in lines  # usage, unless it is null
+        or b'sage": {' in lines
+        or b"sageMetadata" in lines
+        or b'eason":"' in lines  # finish_reason, finishReason, stop_reason, unless it is null
+        or b'eason": "' in lines
+        or b"[DONE]" in lines
+        or b"message_st" in lines  # message_start, message_stop
+        or b'"error"' in lines
+        or b'.completed"' in lines  # response.…
+        or b'.incomplete"' in lines
+        or b'.failed"' in lines
+    )
 
 
 def _brings_a_token(told: dict[str, Any], kind: object) -> bool:

@@ -74,7 +74,7 @@ class Endpoint:
 
 
 def endpoint(
-    method: str, host: str, path: str, headers: Mapping[str, str], body: bytes, provider: str | None = None
+    method: str, host: str, path: str, headers: Mapping[bytes, bytes], body: bytes, provider: str | None = None
 ) -> Endpoint:
     """What the request is; `provider` is the SDK's, for hosts that tell nothing."""
     found = _llm(method, path, headers, body)
@@ -82,7 +82,7 @@ def endpoint(
         return Endpoint(f"{method} {route(path)}", host, None)
     operation, model = found
     provider = provider_of(host) or provider
-    if provider is None and "anthropic-version" in headers:
+    if provider is None and b"anthropic-version" in headers:
         provider = "anthropic"
     return Endpoint(operation, provider, model)
 
@@ -95,7 +95,7 @@ def provider_of(host: str) -> str | None:
     return None
 
 
-def _llm(method: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[str, str] | None:
+def _llm(method: str, path: str, headers: Mapping[bytes, bytes], body: bytes) -> tuple[str, str] | None:
     """(operation, model) of a request to an LLM."""
     if method != "POST":
         return None
@@ -107,7 +107,7 @@ def _llm(method: str, path: str, headers: Mapping[str, str], body: bytes) -> tup
     operation = next((operation for end, operation in _BY_PATH if path.endswith(end)), None)
     if operation is None:
         return None
-    if "json" not in headers.get("content-type", "json"):
+    if b"json" not in headers.get(b"content-type", b"json"):
         return None
     model = _model(body)
     if model is None:

@@ -30,7 +30,7 @@ current_sdk_call: ContextVar[SDKCall | None] = ContextVar("reporter_sdk_call", d
 redirected_call: ContextVar[tuple[ActiveCall, str] | None] = ContextVar("reporter_redirected_call", default=None)
 
 _TRACEPARENT_LENGTH = 55
-_REQUEST_IDS = ("x-request-id", "request-id", "x-goog-request-id")
+_REQUEST_IDS = (b"x-request-id", b"request-id", b"x-goog-request-id")
 
 
 class Watching:
@@ -117,17 +117,16 @@ class Exchange:
     def __init__(self, watching: Watching, request: Any) -> None:
         self._watching = watching
         self._url = request.url
-        headers = request.headers
-        host = request.url.host
-        found = endpoint(request.method, host, request.url.path, headers, _body(request), watching.provider)
+        headers = plain(request.headers)
+        found = endpoint(request.method, request.url.host, request.url.path, headers, _body(request), watching.provider)
         self._answer = Answer() if found.model is not None else None
         self._body = b""  # of a JSON answer that comes bit by bit
         self._events = self._over = False
         self._sdk_call = current_sdk_call.get()
-        trace = headers.get("traceparent", "")
+        trace = headers.get(b"traceparent", b"")
         outer = current_call.get()
         self._owns = False  # whether this exchange's end is the call's
-        redirected = _followed(str(request.url))
+        redirected = _followed(request.url) if redirected_call.get() is not None else None
         if redirected is not None:
             self.active, self._owns = redirected, True
             self._answer = Answer() if "model" in redirected.fact else None  # the body may not be there a second time
@@ -147,7 +146,7 @@ class Exchange:
                 self._sdk_call.active = self.active
         self.row = self.active.owner or self.active  # the call that is recorded
         if len(trace) == _TRACEPARENT_LENGTH:
-            self.row.tell("trace_id", trace[3:35])
+            self.row.tell("trace_id", trace[3:35].decode("ascii", "replace"))
         self._wire = self.active.wire = self.active.wire or Wire()
         self.row.fact["retries"] = self.row.fact.get("retries", 0) + self._wire.failed
         self._wire.failed = False
@@ -172,7 +171,8 @@ class Exchange:
         """There is an answer; its body has been read, or will be."""
         try:
             active, status = self.row, response.status_code
-            if may_be_followed and self._owns and "location" in response.headers and 300 <= status < 400:
+            headers = plain(response.headers)
+            if may_be_followed and self._owns and b"location" in headers and 300 <= status < 400:
                 self._over = True
                 active.fact["http_status"], active.status = status, "success"  # unless it is followed
                 active.ended_ns = active.recorder.clock.monotonic_ns()
@@ -182,10 +182,10 @@ class Exchange:
             active.fact["http_status"] = status
             self._wire.failed = status >= 400
             for name in _REQUEST_IDS:
-                if name in response.headers:
-                    active.set(request_id=response.headers[name])
+                if name in headers:
+                    active.set(request_id=headers[name].decode("ascii", "replace"))
                     break
-            self._events = "event-stream" in response.headers.get("content-type", "")
+            self._events = b"event-stream" in headers.get(b"content-type", b"")
             if not streamed:
                 self._read_whole(response.content)
                 self._end(*_outcome(status))
@@ -307,16 +307,19 @@ class Exchange:
             self.active.tell_usage_status(("partial" if wire.silent else "complete") if wire.told else "missing")
 
 
-def _followed(url: str) -> ActiveCall | None:
+def plain(headers: Any) -> dict[bytes, bytes]:
+    """Headers by their names in lower case: a client's own lookup walks through all of them each time."""
+    return {name.lower(): value for name, value in headers.raw}
+
+
+def _followed(url: Any) -> ActiveCall | None:
     """The call that was redirected to `url` just now, going on; one that was redirected elsewhere is over."""
     redirected = redirected_call.get()
-    if redirected is None:
-        return None
     redirected_call.set(None)
-    active, location = redirected
-    if not active.open:
+    if redirected is None or not redirected[0].open:
         return None
-    if location != url:
+    active, location = redirected
+    if location != str(url):
         active.end("success")
         return None
     active.status = active.ended_ns = None
