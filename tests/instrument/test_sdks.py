@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +148,23 @@ def test_nothing_of_what_was_said_is_kept(recorded: Any, sdk: str) -> None:
     kept = json.dumps(recorded(sdk))
     for canary in (CANARY, "canary-prompt-5f2", "canary-key-9c4"):
         assert canary not in kept
+
+
+def test_the_pages_programs_do_what_the_page_says(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "instrument.md").read_text()
+    first, around = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    sdk = SDKS / "openai-3"
+    if not sdk.is_dir():
+        pytest.fail("no SDK") if os.environ.get("CI") else pytest.skip("no SDK")
+    with LLMServer() as server:
+        subprocess.run(
+            [sys.executable, "-c", first.replace("URL", repr(f"{server.url}/v1")) + around], check=True, timeout=60,
+            env={
+                **os.environ, "PYTHONPATH": f"{sdk}{os.pathsep}{ROOT}", "REPORTER_DATABASE_URL": f"sqlite:///{tmp_path}/jobs.db",
+            },
+        )  # fmt: skip
+    with closing(sqlite3.connect(tmp_path / "jobs.db")) as connection:
+        told = connection.execute(
+            "SELECT operation, provider, model, input_tokens, retries FROM calls ORDER BY 1"
+        ).fetchall()
+    assert told == [("chat", "openai", "gpt-4o", 1000, 0), ("summarise", "openai", "gpt-4o", 2000, 0)]
