@@ -1,0 +1,147 @@
+"""Ad hoc SQL that can't write, can't reach beyond the database, and ends in time.
+
+    SQLite     the file opened read-only; an authorizer lets reading through and nothing else (read-only alone allows ATTACH and
+               VACUUM INTO); lengths limited; a deadline looked at every few thousand steps of its machine
+    Postgres   a read-only transaction, and the query as a cursor's: only a query can be declared as one, and only one; a time
+               limit in the server, and one here that cancels.  What a role may read is the role's affair: docs/questions.md
+               has one that may read the views and nothing else
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Timer
+from typing import Any
+
+from reporter.errors import QueryError, StoreError
+from reporter.store import Store
+
+MOST_QUERY_BYTES = 100_000
+MOST_CELL_BYTES = 1_000_000
+_STEPS = 10_000  # of SQLite's machine between two looks at the clock
+_FETCHED = 500
+_GRACE_SECONDS = 1.0  # that a server's own limit has before its query is cancelled from here
+_READS = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE}
+_WRITES_FILES = {"load_extension", "writefile", "readfile", "edit", "fts3_tokenizer"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A query's columns and rows; rows are fetched as they are read."""
+
+    columns: tuple[str, ...]
+    rows: Iterator[tuple[Any, ...]]
+
+
+@contextmanager
+def ask(store: Store, query: str, *, seconds: float) -> Iterator[Answer]:
+    """Run one query that only reads, for at most `seconds`.
+
+    Raises:
+        QueryError: it is no query, it would write or reach elsewhere, it takes too long; the database's words are in it.
+    """
+    if len(query.encode("utf-8", "replace")) > MOST_QUERY_BYTES:
+        raise QueryError(f"the query is longer than {MOST_QUERY_BYTES} bytes")
+    if not query.strip().rstrip(";"):
+        raise QueryError("there is no query; `reporter sql --schema` lists what can be asked")
+    asked = _ask_sqlite if store.dialect == "sqlite" else _ask_postgres
+    with asked(store, query, seconds) as answer:
+        yield answer
+
+
+@contextmanager
+def _ask_sqlite(store: Store, query: str, seconds: float) -> Iterator[Answer]:
+    path = Path(str(store.engine.url.database)).resolve()
+    ends = time.monotonic() + seconds
+    late = False
+
+    def over() -> bool:
+        nonlocal late
+        late = time.monotonic() > ends
+        return late
+
+    def allowed(action: int, first: str | None, second: str | None, *_: Any) -> int:
+        if action in _READS or (action == sqlite3.SQLITE_FUNCTION and (second or "").lower() not in _WRITES_FILES):
+            return sqlite3.SQLITE_OK
+        return sqlite3.SQLITE_DENY
+
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5, isolation_level=None)) as connection:
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_CELL_BYTES)
+            connection.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, MOST_QUERY_BYTES)
+            connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+            connection.set_authorizer(allowed)
+            connection.set_progress_handler(over, _STEPS)
+            try:
+                cursor = connection.execute(query)
+                if cursor.description is None:
+                    raise QueryError("only queries can be asked: SELECT …, WITH … SELECT …, VALUES …")
+                yield Answer(tuple(column[0] for column in cursor.description), _fetched(cursor))
+            except (sqlite3.Error, sqlite3.Warning) as error:
+                raise QueryError(_sqlite_words(error, seconds, late)) from None
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: can't be read: {error}") from None
+
+
+def _sqlite_words(error: Exception, seconds: float, late: bool) -> str:
+    if late:
+        return f"not done within {seconds:g} s; --timeout allows more, a WHERE on time needs less"
+    if "not authorized" in str(error) or "prohibited" in str(error):
+        return "only reading is allowed here"
+    if "one statement at a time" in str(error):
+        return "one query at a time"
+    return str(error)
+
+
+@contextmanager
+def _ask_postgres(store: Store, query: str, seconds: float) -> Iterator[Answer]:
+    import psycopg
+    from psycopg.pq import TransactionStatus
+
+    with store.engine.connect() as pooled:
+        connection: Any = pooled.connection.driver_connection
+        timer = Timer(seconds + _GRACE_SECONDS, connection.cancel)
+        timer.daemon = True
+        timer.start()
+        try:
+            connection.execute("SET TRANSACTION READ ONLY")
+            connection.execute(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
+            connection.execute("SET LOCAL search_path = public, pg_catalog")
+            cursor = connection.cursor()
+            text = query.strip().rstrip(";").encode()
+            cursor.execute(b"DECLARE asked NO SCROLL CURSOR FOR " + text, binary=False, prepare=False)
+            cursor.execute(f"FETCH FORWARD {_FETCHED} FROM asked")
+            yield Answer(tuple(column.name for column in cursor.description or ()), _fetched_on(cursor))
+        except psycopg.errors.QueryCanceled:
+            raise QueryError(
+                f"not done within {seconds:g} s; --timeout allows more, a WHERE on time needs less"
+            ) from None
+        except psycopg.errors.ReadOnlySqlTransaction:
+            raise QueryError("only reading is allowed here") from None
+        except psycopg.Error as error:
+            raise QueryError(_postgres_words(error)) from None
+        finally:
+            timer.cancel()
+            if connection.info.transaction_status != TransactionStatus.IDLE:
+                connection.rollback()
+
+
+def _postgres_words(error: Any) -> str:
+    told = " ".join(str(error.diag.message_primary or error).split())
+    return f"{told}; only one query can be asked at a time" if "multiple commands" in told else told
+
+
+def _fetched(cursor: Any) -> Iterator[tuple[Any, ...]]:
+    while rows := cursor.fetchmany(_FETCHED):
+        yield from rows
+
+
+def _fetched_on(cursor: Any) -> Iterator[tuple[Any, ...]]:
+    while rows := cursor.fetchall():
+        yield from rows
+        cursor.execute(f"FETCH FORWARD {_FETCHED} FROM asked")
