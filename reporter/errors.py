@@ -54,6 +54,12 @@ class LeaseHeld(ReporterError):
     exit_code = 75
 
 
+class QueryError(ReporterError):
+    """A query that is none, would do more than read, or takes too long."""
+
+    exit_code = 2
+
+
 class ExpositionError(ReporterError):
     """A family, sample or label that a Pushgateway would refuse, or worse, accept."""
 

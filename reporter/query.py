@@ -1,10 +1,10 @@
 """Ad hoc SQL that can't write, can't reach beyond the database, and ends in time.
 
-    SQLite     the file opened read-only; an authorizer lets reading through and nothing else (read-only alone allows ATTACH and
-               VACUUM INTO); lengths limited; a deadline looked at every few thousand steps of its machine
-    Postgres   a read-only transaction, and the query as a cursor's: only a query can be declared as one, and only one; a time
-               limit in the server, and one here that cancels.  What a role may read is the role's affair: docs/questions.md
-               has one that may read the views and nothing else
+SQLite     the file opened read-only; an authorizer lets reading through and nothing else (read-only alone allows ATTACH and
+           VACUUM INTO); lengths limited; a deadline looked at every few thousand steps of its machine
+Postgres   a read-only transaction, and the query as a cursor's: only a query can be declared as one, and only one; a time
+           limit in the server, and one here that cancels.  What a role may read is the role's affair: docs/questions.md
+           has one that may read the views and nothing else
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ def _ask_sqlite(store: Store, query: str, seconds: float) -> Iterator[Answer]:
         return sqlite3.SQLITE_DENY
 
     try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5, isolation_level=None)) as connection:
+        with closing(
+            sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5, isolation_level=None)
+        ) as connection:
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_CELL_BYTES)
             connection.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, MOST_QUERY_BYTES)
             connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)

@@ -20,7 +20,7 @@ LAYERS = (  # lowest first; a module may import its own layer and those below
     ("store", "filesystem", "migrate", "state", "lease", "bounds", "sketch", "family"),
     ("minutes", "slo", "pricing"),
     ("tally",),
-    ("config", "fold", "ingest", "retention"),
+    ("config", "fold", "ingest", "retention", "query"),
     ("report",),
     ("metrics", "exposition", "publish", "generate", "explain"),
     ("cycle", "schedule", "jobs", "demo"),
