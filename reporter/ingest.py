@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, text
 
@@ -24,6 +24,9 @@ from reporter.errors import StoreError
 from reporter.lines import keep_bad, read_lines
 from reporter.sinks.shipping import orphans, told_of, write
 from reporter.store import Store
+
+if TYPE_CHECKING:
+    from reporter.batches import Reads
 
 CHUNK = 5_000
 FUTURE_NS = 5 * 60 * 10**9
@@ -38,8 +41,10 @@ class Ingested:
     bad: int
 
 
-def ingest_file(store: Store, path: Path, progress: Callable[[int], None] = lambda size: None) -> Ingested:
-    """Bring the lines of `path` in; `progress` hears the bytes of each chunk.
+def ingest_file(
+    store: Store, path: Path, progress: Callable[[int], None] = lambda size: None, reads: Reads = read_lines
+) -> Ingested:
+    """Bring the lines of `path` in, as `reads` reads them; `progress` hears the bytes of each chunk.
 
     Raises:
         StoreError: the file can't be read; chunks before that are in.
@@ -51,7 +56,7 @@ def ingest_file(store: Store, path: Path, progress: Callable[[int], None] = lamb
         with path.open("rb") as file:
             while chunk := list(islice(file, CHUNK)):
                 with store.append() as connection:
-                    good, wrong = read_lines(chunk, _pruned_before_ns(connection))
+                    good, wrong = reads(chunk, _pruned_before_ns(connection))
                     _insert(connection, good)
                     if wrong:
                         state.add(connection, "bad_lines_total", len(wrong))

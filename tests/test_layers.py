@@ -17,7 +17,7 @@ LAYERS = (  # lowest first; a module may import its own layer and those below
     ("decorate", "call", "run", "trouble", "recorder", "wire", "aws_lambda"),
     ("",),  # reporter/__init__.py, the face of the recording half
     # ── the line: above it in this list, standard library only ──
-    ("store", "filesystem", "migrate", "state", "lease", "bounds", "sketch", "family"),
+    ("store", "batches", "filesystem", "migrate", "state", "lease", "bounds", "sketch", "family"),
     ("minutes", "slo", "pricing"),
     ("tally",),
     ("config", "fold", "ingest", "retention", "query"),
