@@ -27,6 +27,7 @@ COMMANDS = {
     "init": ("reporter.cli.init", "init", "Write a commented reporter.yaml to start from."),
     "prune": ("reporter.cli.prune", "prune", "Delete what is older than the retention says."),
     "push": ("reporter.cli.push", "push", "Fold, report, and PUT the whole truth to the Pushgateway."),
+    "cost": ("reporter.cli.cost", "cost", "Say what calls cost, by job, model, provider, operation or day."),
     "sql": ("reporter.cli.sql", "sql", "Ask the database a question in SQL; only reads."),
     "report": ("reporter.cli.report", "report", "Show SLOs, calls and cost; sends nothing."),
 }
