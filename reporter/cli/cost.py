@@ -22,7 +22,6 @@ from reporter.slo.durations import parse_duration
 _WIDE = 110
 _NARROW_BAR, _WIDE_BAR = 5, 12
 _MOST_NAME = 26
-_COMPARED = ("p50", "p95", "TTFT", "tok/s", "bad", "tok/USD")
 
 
 @click.command()
@@ -140,32 +139,45 @@ def _show(costs: Costs, names: list[str], compare: bool) -> None:
     for name in names:
         longest = max(len(row.values[name]) for row in costs.rows)
         table.add_column(name, overflow="fold", min_width=min(longest, _MOST_NAME if wide or len(names) < 2 else 12))
-    numbers = ("calls", *_COMPARED, "USD") if compare else ("calls", "tokens in", "tokens out", "USD")
-    for name in numbers:
+    for name in _numbers(compare, wide):
         table.add_column(name, justify="right", no_wrap=True)
     shares = wide or not compare
     if shares:
         table.add_column("share", no_wrap=True)
     for row in costs.rows:
-        window = row.window
-        middle = _compared(row) if compare else (f"{window.input_tokens:,}", f"{window.output_tokens:,}")
+        numbers = _shown_numbers(row)
         table.add_row(
-            *(shown(value or NOTHING) for value in row.values.values()), f"{window.calls:,}", *middle,
-            money(row.cost_usd, row.partial), *([_bar(_share(row, costs), wide)] if shares else []),
-        )  # fmt: skip
+            *(shown(value or NOTHING) for value in row.values.values()),
+            *(numbers[name] for name in _numbers(compare, wide)),
+            *([_bar(_share(row, costs), wide)] if shares else []),
+        )
     out.print(table)
     missing = f"; {costs.unpriced_calls:,} calls have no price (+, ?) and are not in it" if costs.unpriced_calls else ""
     out.print(f"Together {money(costs.cost_usd, False)} USD for {costs.calls:,} calls{missing}.", soft_wrap=True)
 
 
-def _compared(row: CostRow) -> tuple[str, ...]:
+def _numbers(compare: bool, wide: bool) -> tuple[str, ...]:
+    """Which columns a table has."""
+    if not compare:
+        return ("calls", "tokens in", "tokens out", "USD")
+    return (*(("calls", "p50", "p95") if wide else ("p50",)), "TTFT", "tok/s", "bad", "tok/USD", "USD")
+
+
+def _shown_numbers(row: CostRow) -> dict[str, str]:
     window = row.window
     per_usd = _tokens_per_usd(row)
-    return (
-        _number(window.duration_seconds.p50, " s"), _number(window.duration_seconds.p95, " s"),
-        _number(window.ttft_seconds.p50, " s"), _number(window.tokens_per_second.p50, ""),
-        f"{100 * window.errors / window.calls:.1f} %", NOTHING if per_usd is None else f"{per_usd:,.0f}",
-    )  # fmt: skip
+    return {
+        "calls": f"{window.calls:,}",
+        "tokens in": f"{window.input_tokens:,}",
+        "tokens out": f"{window.output_tokens:,}",
+        "p50": _number(window.duration_seconds.p50, " s"),
+        "p95": _number(window.duration_seconds.p95, " s"),
+        "TTFT": _number(window.ttft_seconds.p50, " s"),
+        "tok/s": _number(window.tokens_per_second.p50, ""),
+        "bad": f"{100 * window.errors / window.calls:.1f} %",
+        "tok/USD": NOTHING if per_usd is None else f"{per_usd:,.0f}",
+        "USD": money(row.cost_usd, row.partial),
+    }
 
 
 def _number(value: float | None, unit: str) -> str:
