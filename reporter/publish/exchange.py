@@ -140,7 +140,8 @@ def _run(
     encoded[b"Accept-Encoding"] = b"identity"  # so that a small answer can't become a large one
     try:
         with (
-            httpx.Client(verify=_tls(access, url), trust_env=False, timeout=seconds) as client,
+            # Its own time-out is the later one, so that what people read does not depend on which is noticed first.
+            httpx.Client(verify=_tls(access, url), trust_env=False, timeout=seconds + 1) as client,
             client.stream(method, url, content=content, headers=encoded, extensions={"trace": line.trace}) as response,
         ):
             line.status = response.status_code
