@@ -114,6 +114,7 @@ def _ask_postgres(store: Store, query: str, seconds: float) -> Iterator[Answer]:
             connection.execute("SET TRANSACTION READ ONLY")
             connection.execute(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
             connection.execute("SET LOCAL search_path = public, pg_catalog")
+            connection.execute("SET LOCAL TimeZone = 'UTC'")  # as SQLite's CURRENT_DATE is
             cursor = connection.cursor()
             text = query.strip().rstrip(";").encode()
             cursor.execute(b"DECLARE asked NO SCROLL CURSOR FOR " + text, binary=False, prepare=False)

@@ -31,6 +31,26 @@ def _views(dialect: str) -> dict[str, str]:
         if dialect == "sqlite"
         else "to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
     )
+    hour = (
+        "strftime('%Y-%m-%dT%H:00Z', ended_at_ns / 1000000000, 'unixepoch')"
+        if dialect == "sqlite"
+        else "to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:00\"Z\"')"
+    )
+    exploded = (
+        "CAST(member.value AS TEXT) AS value FROM calls, json_each(calls.attributes) AS member"
+        if dialect == "sqlite"
+        else "member.value FROM calls, jsonb_each_text(calls.attributes::jsonb) AS member"
+    )
+
+    def days_ago(column: str) -> str:
+        """Whole days of 24 hours that have passed since."""
+        if dialect == "sqlite":
+            return f"(CAST(strftime('%s', 'now') AS INTEGER) - {column} / 1000000000) / 86400 AS days_ago"
+        return f"CAST(floor((extract(epoch FROM now()) - {column} / 1000000000) / 86400) AS BIGINT) AS days_ago"
+
+    def counted(condition: str, name: str) -> str:
+        return f"sum(CASE WHEN {condition} THEN 1 ELSE 0 END) AS {name}"
+
     measures = f"""count(*) AS calls,
   sum(CASE WHEN status = 'success' THEN 0 ELSE 1 END) AS errors,
   CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
@@ -42,13 +62,15 @@ def _views(dialect: str) -> dict[str, str]:
   {scaled("duration_ns", "duration_seconds")}, {scaled("ttft_ns", "ttft_seconds")},
   batch_job, run_id, operation, provider, model, response_model, status, error_type, http_status, retries, stream,
   input_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens,
-  usage_status, price_class, {scaled("cost_nanousd", "cost_usd")}, cost_source, finish_reason, trace_id, attributes, flags
+  usage_status, price_class, {scaled("cost_nanousd", "cost_usd")}, cost_source, finish_reason, trace_id, attributes, flags,
+  {day} AS day, {hour} AS hour, {days_ago("ended_at_ns")}
 FROM calls""",
+        "v_attributes": f"""SELECT call_id, member.key AS name, {exploded}""",
         "v_runs": f"""SELECT r.run_id, r.batch_job, {moment("r.started_at_ns", "started_at")},
   {moment("r.ended_at_ns", "ended_at")}, {scaled("r.duration_ns", "duration_seconds")},
   r.status, r.exit_code, r.error_type, r.items, r.host, r.pid, c.calls, c.errors, c.input_tokens, c.output_tokens,
   {scaled("c.cost_nanousd", "cost_usd")}, CAST(c.cost_nanousd AS {real}) / 1e9 / nullif(r.items, 0) AS cost_usd_per_item,
-  c.unpriced_calls
+  c.unpriced_calls, {days_ago("r.started_at_ns")}
 FROM runs r LEFT JOIN (
   SELECT run_id, count(*) AS calls, sum(CASE WHEN status = 'success' THEN 0 ELSE 1 END) AS errors,
     CAST(sum(input_tokens) AS BIGINT) AS input_tokens, CAST(sum(output_tokens) AS BIGINT) AS output_tokens,
@@ -62,6 +84,27 @@ FROM calls GROUP BY 1""",
 FROM calls WHERE model IS NOT NULL GROUP BY provider, model""",
         "v_cost_by_job": f"""SELECT batch_job, {measures}
 FROM calls GROUP BY batch_job""",
+        "v_errors": f"""SELECT {hour} AS hour, provider, model, operation, count(*) AS calls,
+  {counted("status <> 'success'", "errors")}, {counted("status = 'timeout'", "timeouts")},
+  {counted("error_type = '429'", "rate_limited")}, {counted("status IN ('cancelled', 'abandoned')", "given_up")},
+  {counted("status = 'lost'", "lost")}, CAST(coalesce(sum(retries), 0) AS BIGINT) AS retries,
+  {scaled("sum(CASE WHEN status <> 'success' THEN cost_nanousd END)", "wasted_usd")}
+FROM calls GROUP BY 1, provider, model, operation""",
+        "v_cache": f"""SELECT provider, model, count(*) AS calls,
+  CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
+  CAST(coalesce(sum(cache_read_tokens), 0) AS BIGINT) AS cache_read_tokens,
+  CAST(coalesce(sum(cache_write_tokens), 0) AS BIGINT) AS cache_write_tokens,
+  CAST(sum(cache_read_tokens) AS {real}) / nullif(sum(input_tokens), 0) AS hit_ratio
+FROM calls WHERE model IS NOT NULL GROUP BY provider, model""",
+        "v_unpriced": f"""SELECT provider, model, count(*) AS calls,
+  CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
+  CAST(coalesce(sum(output_tokens), 0) AS BIGINT) AS output_tokens,
+  {counted("usage_status = 'missing' OR (input_tokens IS NULL AND output_tokens IS NULL)", "calls_without_usage")},
+  {moment("min(ended_at_ns)", "first_at")}, {moment("max(ended_at_ns)", "last_at")}
+FROM calls WHERE model IS NOT NULL AND cost_nanousd IS NULL AND folded = 1 GROUP BY provider, model""",
+        "v_slo": f"""SELECT name AS slo, good, bad, CAST(good AS {real}) / nullif(good + bad, 0) AS sli_ratio,
+  {moment("counted_from_ns", "counted_from")}
+FROM slos WHERE retired_at_ns IS NULL""",
     }
 
 

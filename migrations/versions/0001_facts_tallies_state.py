@@ -189,14 +189,17 @@ SQLITE = (
       CAST(duration_ns AS REAL) / 1e9 AS duration_seconds, CAST(ttft_ns AS REAL) / 1e9 AS ttft_seconds,
       batch_job, run_id, operation, provider, model, response_model, status, error_type, http_status, retries, stream,
       input_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens,
-      usage_status, price_class, CAST(cost_nanousd AS REAL) / 1e9 AS cost_usd, cost_source, finish_reason, trace_id, attributes, flags
+      usage_status, price_class, CAST(cost_nanousd AS REAL) / 1e9 AS cost_usd, cost_source, finish_reason, trace_id, attributes, flags,
+      strftime('%Y-%m-%d', ended_at_ns / 1000000000, 'unixepoch') AS day, strftime('%Y-%m-%dT%H:00Z', ended_at_ns / 1000000000, 'unixepoch') AS hour, (CAST(strftime('%s', 'now') AS INTEGER) - ended_at_ns / 1000000000) / 86400 AS days_ago
     FROM calls""",
+    """CREATE VIEW v_attributes AS
+    SELECT call_id, member.key AS name, CAST(member.value AS TEXT) AS value FROM calls, json_each(calls.attributes) AS member""",
     """CREATE VIEW v_runs AS
     SELECT r.run_id, r.batch_job, strftime('%Y-%m-%dT%H:%M:%S', r.started_at_ns / 1000000000, 'unixepoch') || printf('.%03dZ', r.started_at_ns / 1000000 % 1000) AS started_at,
       strftime('%Y-%m-%dT%H:%M:%S', r.ended_at_ns / 1000000000, 'unixepoch') || printf('.%03dZ', r.ended_at_ns / 1000000 % 1000) AS ended_at, CAST(r.duration_ns AS REAL) / 1e9 AS duration_seconds,
       r.status, r.exit_code, r.error_type, r.items, r.host, r.pid, c.calls, c.errors, c.input_tokens, c.output_tokens,
       CAST(c.cost_nanousd AS REAL) / 1e9 AS cost_usd, CAST(c.cost_nanousd AS REAL) / 1e9 / nullif(r.items, 0) AS cost_usd_per_item,
-      c.unpriced_calls
+      c.unpriced_calls, (CAST(strftime('%s', 'now') AS INTEGER) - r.started_at_ns / 1000000000) / 86400 AS days_ago
     FROM runs r LEFT JOIN (
       SELECT run_id, count(*) AS calls, sum(CASE WHEN status = 'success' THEN 0 ELSE 1 END) AS errors,
         CAST(sum(input_tokens) AS BIGINT) AS input_tokens, CAST(sum(output_tokens) AS BIGINT) AS output_tokens,
@@ -228,6 +231,31 @@ SQLITE = (
       CAST(sum(cost_nanousd) AS REAL) / 1e9 AS cost_usd,
       sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) AS unpriced_calls
     FROM calls GROUP BY batch_job""",
+    """CREATE VIEW v_errors AS
+    SELECT strftime('%Y-%m-%dT%H:00Z', ended_at_ns / 1000000000, 'unixepoch') AS hour, provider, model, operation, count(*) AS calls,
+      sum(CASE WHEN status <> 'success' THEN 1 ELSE 0 END) AS errors, sum(CASE WHEN status = 'timeout' THEN 1 ELSE 0 END) AS timeouts,
+      sum(CASE WHEN error_type = '429' THEN 1 ELSE 0 END) AS rate_limited, sum(CASE WHEN status IN ('cancelled', 'abandoned') THEN 1 ELSE 0 END) AS given_up,
+      sum(CASE WHEN status = 'lost' THEN 1 ELSE 0 END) AS lost, CAST(coalesce(sum(retries), 0) AS BIGINT) AS retries,
+      CAST(sum(CASE WHEN status <> 'success' THEN cost_nanousd END) AS REAL) / 1e9 AS wasted_usd
+    FROM calls GROUP BY 1, provider, model, operation""",
+    """CREATE VIEW v_cache AS
+    SELECT provider, model, count(*) AS calls,
+      CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
+      CAST(coalesce(sum(cache_read_tokens), 0) AS BIGINT) AS cache_read_tokens,
+      CAST(coalesce(sum(cache_write_tokens), 0) AS BIGINT) AS cache_write_tokens,
+      CAST(sum(cache_read_tokens) AS REAL) / nullif(sum(input_tokens), 0) AS hit_ratio
+    FROM calls WHERE model IS NOT NULL GROUP BY provider, model""",
+    """CREATE VIEW v_unpriced AS
+    SELECT provider, model, count(*) AS calls,
+      CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
+      CAST(coalesce(sum(output_tokens), 0) AS BIGINT) AS output_tokens,
+      sum(CASE WHEN usage_status = 'missing' OR (input_tokens IS NULL AND output_tokens IS NULL) THEN 1 ELSE 0 END) AS calls_without_usage,
+      strftime('%Y-%m-%dT%H:%M:%S', min(ended_at_ns) / 1000000000, 'unixepoch') || printf('.%03dZ', min(ended_at_ns) / 1000000 % 1000) AS first_at, strftime('%Y-%m-%dT%H:%M:%S', max(ended_at_ns) / 1000000000, 'unixepoch') || printf('.%03dZ', max(ended_at_ns) / 1000000 % 1000) AS last_at
+    FROM calls WHERE model IS NOT NULL AND cost_nanousd IS NULL AND folded = 1 GROUP BY provider, model""",
+    """CREATE VIEW v_slo AS
+    SELECT name AS slo, good, bad, CAST(good AS REAL) / nullif(good + bad, 0) AS sli_ratio,
+      strftime('%Y-%m-%dT%H:%M:%S', counted_from_ns / 1000000000, 'unixepoch') || printf('.%03dZ', counted_from_ns / 1000000 % 1000) AS counted_from
+    FROM slos WHERE retired_at_ns IS NULL""",
 )
 
 POSTGRESQL = (
@@ -412,14 +440,17 @@ POSTGRESQL = (
       CAST(duration_ns AS DOUBLE PRECISION) / 1e9 AS duration_seconds, CAST(ttft_ns AS DOUBLE PRECISION) / 1e9 AS ttft_seconds,
       batch_job, run_id, operation, provider, model, response_model, status, error_type, http_status, retries, stream,
       input_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens,
-      usage_status, price_class, CAST(cost_nanousd AS DOUBLE PRECISION) / 1e9 AS cost_usd, cost_source, finish_reason, trace_id, attributes, flags
+      usage_status, price_class, CAST(cost_nanousd AS DOUBLE PRECISION) / 1e9 AS cost_usd, cost_source, finish_reason, trace_id, attributes, flags,
+      to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day, to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:00"Z"') AS hour, CAST(floor((extract(epoch FROM now()) - ended_at_ns / 1000000000) / 86400) AS BIGINT) AS days_ago
     FROM calls""",
+    """CREATE VIEW v_attributes AS
+    SELECT call_id, member.key AS name, member.value FROM calls, jsonb_each_text(calls.attributes::jsonb) AS member""",
     """CREATE VIEW v_runs AS
     SELECT r.run_id, r.batch_job, to_char(to_timestamp(r.started_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS') || '.' || lpad((r.started_at_ns / 1000000 % 1000)::text, 3, '0') || 'Z' AS started_at,
       to_char(to_timestamp(r.ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS') || '.' || lpad((r.ended_at_ns / 1000000 % 1000)::text, 3, '0') || 'Z' AS ended_at, CAST(r.duration_ns AS DOUBLE PRECISION) / 1e9 AS duration_seconds,
       r.status, r.exit_code, r.error_type, r.items, r.host, r.pid, c.calls, c.errors, c.input_tokens, c.output_tokens,
       CAST(c.cost_nanousd AS DOUBLE PRECISION) / 1e9 AS cost_usd, CAST(c.cost_nanousd AS DOUBLE PRECISION) / 1e9 / nullif(r.items, 0) AS cost_usd_per_item,
-      c.unpriced_calls
+      c.unpriced_calls, CAST(floor((extract(epoch FROM now()) - r.started_at_ns / 1000000000) / 86400) AS BIGINT) AS days_ago
     FROM runs r LEFT JOIN (
       SELECT run_id, count(*) AS calls, sum(CASE WHEN status = 'success' THEN 0 ELSE 1 END) AS errors,
         CAST(sum(input_tokens) AS BIGINT) AS input_tokens, CAST(sum(output_tokens) AS BIGINT) AS output_tokens,
@@ -451,6 +482,31 @@ POSTGRESQL = (
       CAST(sum(cost_nanousd) AS DOUBLE PRECISION) / 1e9 AS cost_usd,
       sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) AS unpriced_calls
     FROM calls GROUP BY batch_job""",
+    """CREATE VIEW v_errors AS
+    SELECT to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:00"Z"') AS hour, provider, model, operation, count(*) AS calls,
+      sum(CASE WHEN status <> 'success' THEN 1 ELSE 0 END) AS errors, sum(CASE WHEN status = 'timeout' THEN 1 ELSE 0 END) AS timeouts,
+      sum(CASE WHEN error_type = '429' THEN 1 ELSE 0 END) AS rate_limited, sum(CASE WHEN status IN ('cancelled', 'abandoned') THEN 1 ELSE 0 END) AS given_up,
+      sum(CASE WHEN status = 'lost' THEN 1 ELSE 0 END) AS lost, CAST(coalesce(sum(retries), 0) AS BIGINT) AS retries,
+      CAST(sum(CASE WHEN status <> 'success' THEN cost_nanousd END) AS DOUBLE PRECISION) / 1e9 AS wasted_usd
+    FROM calls GROUP BY 1, provider, model, operation""",
+    """CREATE VIEW v_cache AS
+    SELECT provider, model, count(*) AS calls,
+      CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
+      CAST(coalesce(sum(cache_read_tokens), 0) AS BIGINT) AS cache_read_tokens,
+      CAST(coalesce(sum(cache_write_tokens), 0) AS BIGINT) AS cache_write_tokens,
+      CAST(sum(cache_read_tokens) AS DOUBLE PRECISION) / nullif(sum(input_tokens), 0) AS hit_ratio
+    FROM calls WHERE model IS NOT NULL GROUP BY provider, model""",
+    """CREATE VIEW v_unpriced AS
+    SELECT provider, model, count(*) AS calls,
+      CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
+      CAST(coalesce(sum(output_tokens), 0) AS BIGINT) AS output_tokens,
+      sum(CASE WHEN usage_status = 'missing' OR (input_tokens IS NULL AND output_tokens IS NULL) THEN 1 ELSE 0 END) AS calls_without_usage,
+      to_char(to_timestamp(min(ended_at_ns) / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS') || '.' || lpad((min(ended_at_ns) / 1000000 % 1000)::text, 3, '0') || 'Z' AS first_at, to_char(to_timestamp(max(ended_at_ns) / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS') || '.' || lpad((max(ended_at_ns) / 1000000 % 1000)::text, 3, '0') || 'Z' AS last_at
+    FROM calls WHERE model IS NOT NULL AND cost_nanousd IS NULL AND folded = 1 GROUP BY provider, model""",
+    """CREATE VIEW v_slo AS
+    SELECT name AS slo, good, bad, CAST(good AS DOUBLE PRECISION) / nullif(good + bad, 0) AS sli_ratio,
+      to_char(to_timestamp(counted_from_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS') || '.' || lpad((counted_from_ns / 1000000 % 1000)::text, 3, '0') || 'Z' AS counted_from
+    FROM slos WHERE retired_at_ns IS NULL""",
 )
 
 

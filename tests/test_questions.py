@@ -1,0 +1,262 @@
+"""Every question of docs/questions.md, on both databases, against the same sums done by hand over the same calls."""
+
+from __future__ import annotations
+
+import calendar
+import json
+import math
+import random
+import re
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from reporter import cycle
+from reporter.cli.rows import plain
+from reporter.config import parse_config
+from reporter.ingest import ingest_file
+from reporter.query import ask
+from reporter.store import Store, open_store
+from tests.cli.console import run
+from tests.servers import Postgres
+
+PAGE = (Path(__file__).parent.parent / "docs" / "questions.md").read_text()
+QUESTIONS = dict(re.findall(r"^## ([^\n]+)\n\n```sql\n(SELECT.*?|WITH.*?)```", PAGE, re.MULTILINE | re.DOTALL))
+DAY = 86_400
+Row = dict[str, Any]
+
+
+def known_calls(now: float) -> tuple[list[Row], list[Row]]:
+    """Calls and runs of the last 20 days; costs are given, so that prices play no part."""
+    dice = random.Random(7)
+    calls, runs = [], []
+    for number in range(40):
+        job = dice.choice(["nightly", "hourly"])
+        started = now - 60 - dice.random() * 20 * DAY
+        run_id = f"run-{number:02}"
+        status = dice.choice(["success", "success", "failed"])
+        runs.append(
+            {
+                "kind": "run", "run_id": run_id, "batch_job": job, "started_at": started, "ended_at": started + 30,
+                "status": status, "items": dice.randint(1, 9),
+            }
+        )  # fmt: skip
+        for index in range(dice.randint(0, 9)):
+            outcome = dice.choice(
+                [("success", None)] * 6 + [("error", "429"), ("timeout", "ReadTimeout"), ("abandoned", None)]
+            )
+            model = dice.choice(["gpt-4o", "gpt-4o-mini", "our-own"])
+            call = {
+                "kind": "call", "call_id": f"{number:02}-{index}", "run_id": run_id, "batch_job": job, "operation": "chat",
+                "provider": "in-house" if model == "our-own" else "openai", "model": model, "status": outcome[0],
+                "error_type": outcome[1], "ended_at": started + index, "duration_seconds": dice.randint(1, 5000) / 1000,
+                "input_tokens": dice.randint(1, 5000), "output_tokens": dice.randint(1, 500), "retries": dice.randint(0, 2),
+                "cache_read_tokens": dice.randint(0, 1),
+                "cost_usd": None if model == "our-own" else dice.randint(1, 10**6) / 10**6,
+                "attributes": {"user_id": dice.choice(["u-1", "u-2"]), "step": index},
+            }  # fmt: skip
+            call["reasoning_tokens"] = call["output_tokens"] // 2 if model == "gpt-4o" else None
+            calls.append({name: value for name, value in call.items() if value is not None})
+    return calls, runs
+
+
+class Known:
+    """The calls as the views show them."""
+
+    def __init__(self, calls: list[Row], runs: list[Row], now: float) -> None:
+        self.today = datetime.fromtimestamp(now, UTC).date().isoformat()
+        self.calls = [
+            {
+                **call, "day": datetime.fromtimestamp(call["ended_at"], UTC).date().isoformat(),
+                "hour": datetime.fromtimestamp(call["ended_at"], UTC).strftime("%Y-%m-%dT%H:00Z"),
+                "days_ago": int((now - call["ended_at"]) // DAY), "usd": call.get("cost_usd"),
+            }
+            for call in calls
+        ]  # fmt: skip
+        self.runs = []
+        for found in runs:
+            mine = [call for call in self.calls if call["run_id"] == found["run_id"]]
+            costs = [call["usd"] for call in mine if call["usd"] is not None]
+            self.runs.append({**found, "calls": mine, "usd": sum(costs) if costs else None})
+
+    def by(self, *names: str, where: Callable[[Row], bool] = lambda call: True) -> dict[Any, list[Row]]:
+        groups = defaultdict(list)
+        for call in self.calls:
+            if where(call):
+                groups[tuple(call.get(name) for name in names)].append(call)
+        return dict(sorted(groups.items()))
+
+
+def usd(calls: list[Row]) -> float | None:
+    costs = [call["usd"] for call in calls if call["usd"] is not None]
+    return sum(costs) if costs else None
+
+
+def total(calls: list[Row], name: str) -> int:
+    return sum(call.get(name) or 0 for call in calls)
+
+
+def ranked(calls: list[Row], share: float) -> float:
+    durations = sorted(call["duration_seconds"] for call in calls)
+    return float(durations[math.ceil(share * len(durations)) - 1])
+
+
+def dearer_runs(known: Known) -> list[list[Any]]:
+    rows = []
+    for job in ("nightly", "hourly"):
+        costs = sorted(run["usd"] for run in known.runs if run["batch_job"] == job and run["usd"] is not None)
+        median = costs[(len(costs) + 1) // 2 - 1]
+        rows += [
+            [job, r["run_id"], r["usd"], median]
+            for r in known.runs
+            if r["batch_job"] == job and (r["usd"] or 0) > 2 * median
+        ]
+    return sorted(rows, key=lambda row: row[1])
+
+
+def day_over_day(known: Known) -> list[list[Any]]:
+    days = [(day, usd(calls)) for (day,), calls in known.by("day").items()]
+    before = [(None, None), *days]
+    return [
+        [day, cost, None if cost is None or earlier is None else cost - earlier]
+        for (day, cost), (_, earlier) in zip(days, before, strict=False)
+    ]
+
+
+def this_month(known: Known) -> float:
+    return usd([call for call in known.calls if call["day"][:7] == known.today[:7]]) or 0.0
+
+
+def projected(known: Known) -> float:
+    year, month, day = map(int, known.today.split("-"))
+    return this_month(known) / day * calendar.monthrange(year, month)[1]
+
+
+def latest_run(known: Known) -> list[Any]:
+    latest = max(known.runs, key=lambda run: run["started_at"])
+    calls = latest["calls"]
+    errors = sum(call["status"] != "success" for call in calls)
+    unpriced = sum(call["usd"] is None for call in calls)
+    counts = [len(calls), errors, latest["usd"], unpriced] if calls else [None] * 4
+    return [latest["batch_job"], latest["run_id"], *counts]
+
+
+def per_item(known: Known) -> list[list[Any]]:
+    rows = []
+    for job in ("hourly", "nightly"):
+        runs = [run for run in known.runs if run["batch_job"] == job and run["status"] == "success"]
+        rows.append([job, sum(run["usd"] or 0 for run in runs) / sum(run["items"] for run in runs)])
+    return rows
+
+
+def shares(known: Known) -> list[list[Any]]:
+    groups = known.by("model", where=lambda call: call["days_ago"] < 7)
+    together = sum(usd(calls) or 0 for calls in groups.values())
+    return [[m, usd(c), None if usd(c) is None else 100 * (usd(c) or 0) / together] for (m,), c in groups.items()]
+
+
+def weeks(known: Known) -> list[list[Any]]:
+    groups = defaultdict(list)
+    for call in known.calls:
+        groups[call["batch_job"], call["days_ago"] // 7].append(call)
+    return [[job, ago, total(calls, "input_tokens") / len(calls)] for (job, ago), calls in sorted(groups.items())]
+
+
+EXPECTED: dict[str, Callable[[Known], list[list[Any]]]] = {
+    "Spend today and this month": lambda k: [[usd([c for c in k.calls if c["day"] == k.today]) or 0.0, this_month(k)]],
+    "By model in the last 7 days, with shares": shares,
+    "By job": lambda k: [[j, usd(c), len(c)] for (j,), c in k.by("batch_job", where=lambda c: c["days_ago"] < 7).items()],
+    "Of one run": lambda k: [latest_run(k)],
+    "Per successful item": per_item,
+    "By tag or user": lambda k: [
+        [user, usd([call for call in k.calls if call["attributes"]["user_id"] == user])] for user in ("u-1", "u-2")
+    ],
+    "The 20 dearest calls": lambda k: [
+        [c["call_id"], c["model"], c["input_tokens"], c["output_tokens"], c["usd"]]
+        for c in sorted((c for c in k.calls if c["usd"]), key=lambda c: (-c["usd"], c["call_id"]))[:20]
+    ],
+    "Day over day": day_over_day,
+    "Runs above twice their job's median": dearer_runs,
+    "What this month will have cost at its end": lambda k: [[projected(k)]],
+    "Cache hits": lambda k: [
+        [*key, total(c, "cache_read_tokens"), total(c, "cache_read_tokens") / total(c, "input_tokens")]
+        for key, c in k.by("provider", "model").items()
+    ],
+    "Money spent on failures and aborted streams": lambda k: [
+        [status, len(c), usd(c)] for (status,), c in k.by("status", where=lambda c: c["status"] != "success").items()
+    ],
+    "Retries and 429s by provider and hour": lambda k: [
+        [*key, Counter(call.get("error_type") for call in c)["429"] / len(c), total(c, "retries") / len(c)]
+        for key, c in k.by("hour", "provider").items()
+    ],
+    "Models without a price": lambda k: [
+        [*key, len(c), 0, total(c, "input_tokens"), total(c, "output_tokens")]
+        for key, c in k.by("provider", "model", where=lambda call: call["usd"] is None).items()
+    ],
+    "Percentiles by model and day": lambda k: [
+        [*key, len(c), *(ranked(c, share) for share in (0.5, 0.95, 0.99))] for key, c in k.by("model", "day").items()
+    ],
+    "Growth of the input, by job and week": weeks,
+    "The share of reasoning": lambda k: [
+        [model, total(c, "reasoning_tokens") / total(c, "output_tokens")]
+        for (model,), c in k.by("model", where=lambda call: "reasoning_tokens" in call).items()
+    ],
+    "Beside an invoice, by provider and day": lambda k: [
+        [*key, len(c), total(c, "input_tokens"), total(c, "output_tokens"), usd(c), sum(call["usd"] is None for call in c)]
+        for key, c in k.by("day", "provider").items()
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def place(tmp_path: Path, database_url: str) -> tuple[Store, Known]:
+    now = time.time()
+    calls, runs = known_calls(now)
+    (tmp_path / "facts.jsonl").write_text("".join(json.dumps(told) + "\n" for told in (*calls, *runs)))
+    store = open_store(database_url)
+    assert ingest_file(store, tmp_path / "facts.jsonl").bad == 0
+    cycle.report(store, parse_config("", environ={}), time.time_ns())
+    return store, Known(calls, runs, now)
+
+
+def test_every_question_has_the_answer_that_hand_made_sums_have(place: tuple[Store, Known]) -> None:
+    store, known = place
+    assert QUESTIONS.keys() == EXPECTED.keys()
+    wrong = {}
+    for title, question in QUESTIONS.items():
+        with ask(store, question, seconds=30) as answer:
+            rows = [[plain(value) for value in row] for row in answer.rows]
+        expected = EXPECTED[title](known)
+        assert rows, title
+        if len(rows) != len(expected) or any(
+            told != pytest.approx(hoped, rel=1e-9) if isinstance(hoped, float) else told != hoped
+            for row, hopes in zip(rows, expected, strict=True)
+            for told, hoped in zip(row, hopes, strict=True)
+        ):
+            wrong[title] = (rows[:5], expected[:5])
+    assert wrong == {}
+
+
+def test_the_role_for_people_who_ask_may_ask_every_question(
+    tmp_path: Path, postgres: Postgres, postgres_url: str
+) -> None:
+    (grants,) = re.findall(r"```sql\n(CREATE ROLE.*?)```", PAGE, re.DOTALL)
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS asker")
+        connection.execute(grants.encode())
+        url = postgres.url(connection.info.dbname).replace("//owner@", "//asker@")
+    store = open_store(url, check_version=False)
+    for question in QUESTIONS.values():
+        with ask(store, question, seconds=30) as answer:
+            assert answer.columns
+    asked = run(tmp_path, "--database", url, "sql", QUESTIONS["Of one run"], "--format", "json")
+    assert (asked.returncode, asked.stderr) == (0, "")
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("DROP OWNED BY asker")
+        connection.execute("DROP ROLE asker")
