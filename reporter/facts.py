@@ -188,10 +188,18 @@ def numbers(given: Mapping[Any, object], depth: int = 3) -> dict[str, object]:
 
 def is_secret(name: str) -> bool:
     """Whether an attribute's name smells of a secret: `api_key`, `authToken`, `Set-Cookie`."""
+    return any(word.lower() in _SECRETS for word in (_words or _make_words())(name))
+
+
+_words: Callable[[str], list[str]] | None = None
+
+
+def _make_words() -> Callable[[str], list[str]]:
+    global _words
     import re
 
-    words = re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])", name)
-    return any(word.lower() in _SECRETS for word in words)
+    _words = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])").findall
+    return _words
 
 
 def _plain(value: object, depth: int) -> object:

@@ -138,17 +138,16 @@ class Answer:
 def _tells(lines: bytes) -> bool:
     """Whether lines may hold anything but a further piece of the answer; a stream has thousands that don't."""
     return (
-        b'sage":{' in lines  # usage, unless it is null
-        or b'sage": {' in lines
-        or b"sageMetadata" in lines
-        or b'eason":"' in lines  # finish_reason, finishReason, stop_reason, unless it is null
+        b'eason":"' in lines  # finish_reason, finishReason, stop_reason, unless it is null
         or b'eason": "' in lines
         or b"[DONE]" in lines
-        or b"message_st" in lines  # message_start, message_stop
         or b'"error"' in lines
-        or b'.completed"' in lines  # response.…
-        or b'.incomplete"' in lines
-        or b'.failed"' in lines
+        or (
+            b"sage" in lines
+            # usage, unless it is null; usageMetadata; message_start, message_stop
+            and (b'sage":{' in lines or b'sage": {' in lines or b"sageMetadata" in lines or b"message_st" in lines)
+        )
+        or (b'"response.' in lines and (b'.completed"' in lines or b'.incomplete"' in lines or b'.failed"' in lines))
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def endpoint(
     return Endpoint(operation, provider, model)
 
 
+@lru_cache(1024)
 def provider_of(host: str) -> str | None:
     """The provider whose host that is, if it is a known one's."""
     for end, provider in _BY_HOST:

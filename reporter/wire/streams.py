@@ -61,12 +61,6 @@ class _Base:
     def __del__(self) -> None:
         self._told(self._exchange.broke, GeneratorExit())
 
-    def _passed(self, data: bytes) -> None:
-        try:
-            self._exchange.passed(data if self._decode is None else self._decode(data))
-        except BaseException as error:
-            self._exchange.active.recorder.wall(error)
-
     def _told(self, what: Callable[..., None], *arguments: Any) -> None:
         try:
             what(*arguments)
@@ -76,9 +70,13 @@ class _Base:
 
 class _Observed(_Base):
     def __iter__(self) -> Iterator[bytes]:
+        passed, decode = self._exchange.passed, self._decode
         try:
             for data in self._inner:
-                self._passed(data)
+                try:
+                    passed(data if decode is None else decode(data))
+                except BaseException as error:
+                    self._exchange.active.recorder.wall(error)
                 yield data
         except BaseException as error:
             self._told(self._exchange.broke, error)
@@ -92,9 +90,13 @@ class _Observed(_Base):
 
 class _AsyncObserved(_Base):
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        passed, decode = self._exchange.passed, self._decode
         try:
             async for data in self._inner:
-                self._passed(data)
+                try:
+                    passed(data if decode is None else decode(data))
+                except BaseException as error:
+                    self._exchange.active.recorder.wall(error)
                 yield data
         except BaseException as error:
             self._told(self._exchange.broke, error)

@@ -103,6 +103,7 @@ class Exchange:
     __slots__ = (
         "_answer",
         "_body",
+        "_clock",
         "_events",
         "_over",
         "_owns",
@@ -116,6 +117,7 @@ class Exchange:
 
     def __init__(self, watching: Watching, request: Any) -> None:
         self._watching = watching
+        self._clock = watching.recorder.clock.monotonic_ns
         self._url = request.url
         headers = plain(request.headers)
         found = endpoint(request.method, request.url.host, request.url.path, headers, _body(request), watching.provider)
@@ -221,7 +223,7 @@ class Exchange:
             return
         active, answer = self.active, self._answer
         if self._owns:
-            active.ended_ns = active.recorder.clock.monotonic_ns()
+            active.ended_ns = self._clock()
         if answer is None:
             return
         if not self._events:
