@@ -102,9 +102,12 @@ class Exchange:
 
     __slots__ = (
         "_answer",
+        "_began_ns",
         "_body",
         "_clock",
         "_events",
+        "_first_token_ns",
+        "_found",
         "_over",
         "_owns",
         "_sdk_call",
@@ -121,6 +124,8 @@ class Exchange:
         self._url = request.url
         headers = plain(request.headers)
         found = endpoint(request.method, request.url.host, request.url.path, headers, _body(request), watching.provider)
+        self._found = found
+        self._began_ns, self._first_token_ns = self._clock(), 0
         self._answer = Answer() if found.model is not None else None
         self._body = b""  # of a JSON answer that comes bit by bit
         self._events = self._over = False
@@ -200,6 +205,7 @@ class Exchange:
                     active.pause()
                 if self._events and self._answer is not None:
                     active.fact["stream"] = 1
+                    self._say_usage_status()  # until the stream has told
                 observe(response, self)
         except BaseException as own:
             self._watching.recorder.wall(own)
@@ -234,6 +240,7 @@ class Exchange:
         before = answer.first_token
         answer.feed(data)
         if answer.first_token and not before:
+            self._first_token_ns = self._clock()
             active.first_token()
         if answer.ended:
             self._end(*self._told_outcome())
@@ -266,12 +273,27 @@ class Exchange:
 
     def _end(self, status: str, error_type: str | None) -> None:
         self._over = True
+        if not self.row.open:
+            if not self._owns and self._answer is not None:
+                self._outlived(self._answer, status, error_type)
+            return
         if self._answer is not None:
             self._tell(self._answer)
         if self._owns:
             self.active.end(status, error_type)
         elif self._sdk_call is not None:
             self._sdk_call.outcome = (status, error_type)
+
+    def _outlived(self, answer: Answer, status: str, error_type: str | None) -> None:
+        """The call around it had ended before its stream did, a function's that returned the stream, say: a row of its own."""
+        told: dict[str, Any] = usage.read({"usage": answer.usage, "model": answer.model})
+        self._watching.recorder.record(
+            operation=self._found.operation, provider=self._found.provider, model=self._found.model, status=status,
+            error_type=error_type, duration_seconds=(self._clock() - self._began_ns) / 1e9, stream=1,
+            ttft_seconds=(self._first_token_ns - self._began_ns) / 1e9 if self._first_token_ns else None,
+            usage_status="complete" if told.keys() & {"input_tokens", "output_tokens"} else "missing",
+            finish_reason=answer.finish, price_class=answer.price_class, **told,
+        )  # fmt: skip
 
     def _tell(self, answer: Answer) -> None:
         """What the answer says goes to the call; tokens of several answers are added up."""

@@ -88,6 +88,13 @@ def openai_like(sync: Any, make_async: Callable[[], Any]) -> None:
             chat(sync)
             list(chat(sync, stream=True, **usage))
 
+    def returned() -> None:
+        @recorder.call("my-step")
+        def ask() -> Any:
+            return chat(sync, stream=True, **usage)
+
+        list(ask())
+
     def while_streaming() -> None:
         stream = iter(chat(sync, stream=True, **usage))
         next(stream)
@@ -96,6 +103,7 @@ def openai_like(sync: Any, make_async: Callable[[], Any]) -> None:
 
     scenario("inside a call", inside)
     scenario("while streaming", while_streaming)
+    scenario("a stream returned", returned)
     scenario("raw", lambda: sync.chat.completions.with_raw_response.create(model="m", messages=messages).parse())
     if hasattr(sync, "responses"):
         scenario("responses", lambda: sync.responses.create(model="m", input=PROMPT))

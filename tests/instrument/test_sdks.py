@@ -127,6 +127,15 @@ def test_a_call_while_a_stream_is_open_is_another_call(recorded: Any, sdk: str) 
 
 
 @pytest.mark.parametrize("sdk", OPENAI_LIKE)
+def test_a_stream_that_outlives_the_call_around_it_is_a_call_of_its_own(recorded: Any, sdk: str) -> None:
+    around, stream = recorded(sdk)["a stream returned"]["calls"]
+    assert (around["operation"], around["model"], around["usage_status"]) == ("my-step", "m", "missing")
+    assert (stream["operation"], stream["model"], stream["usage_status"]) == ("chat", "m", "complete")
+    assert (stream["input_tokens"], stream["output_tokens"], stream["stream"]) == (1000, 100, 1)
+    assert 0 < stream["ttft_ns"] <= stream["duration_ns"]
+
+
+@pytest.mark.parametrize("sdk", OPENAI_LIKE)
 def test_calls_at_once_are_told_apart(recorded: Any, sdk: str) -> None:
     calls = recorded(sdk)["async together"]["calls"]
     assert sorted(call["model"] for call in calls) == sorted(f"m{number}" for number in range(10))
