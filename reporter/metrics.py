@@ -154,7 +154,10 @@ LAST_SUCCESS = _gauge(
 REPORT_DURATION = _gauge("reporter_report_duration_seconds", "How long the report behind this snapshot took.")
 SNAPSHOT_SEQUENCE = _gauge("reporter_snapshot_sequence", "Number of this snapshot, larger than any before it.")
 BUILD_INFO = _gauge("reporter_build_info", "Always 1; the version of the reporter is its label.", "version")
-SERIES_CAPPED = _gauge("reporter_series_capped", 'Label values folded into "other" because there were too many.')
+SERIES_CAPPED = _gauge(
+    "reporter_series_capped",
+    'Label values folded into "other" because there were too many; further kinds of a series\' errors count as one.',
+)
 CALLS_FOLDED = _counter("reporter_calls_folded_total", "Calls folded into the tallies.")
 LOST_CALLS = _counter("reporter_lost_calls_total", "Calls that started and never ended.")
 BAD_LINES = _counter("reporter_bad_lines_total", "Lines that could not be ingested.")

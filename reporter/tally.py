@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress, pairwise
-from operator import itemgetter, sub
+from operator import add, itemgetter, sub
 from typing import Any, NamedTuple, Protocol
 
 from reporter.bounds import DURATION_BOUNDS_NS, SPEED_BOUNDS_PER_1000S
@@ -39,6 +39,13 @@ TOTAL_SUMS = (
     "cost_nanousd", "duration_sum_ns", "ttft_sum_ns", "speed_sum",
 )  # fmt: skip
 TOTAL_COUNTS = ("duration_counts", "ttft_counts", "speed_counts")
+OTHER_ERROR = "error_other"
+"""The status of errors of which a series has too many kinds."""
+
+
+def is_error(status: str) -> bool:
+    """Whether a total's status is one kind of error: such as `error_429`, of which there may be any number."""
+    return status.startswith("error_") and status != OTHER_ERROR
 
 
 Column = Sequence[Any]
@@ -125,6 +132,11 @@ class Total:
     status: str
     sums: list[int]
     counts: list[list[int]]  # in the order of TOTAL_COUNTS
+
+    def plus(self, other: Total) -> Total:
+        """Both together, under this one's names."""
+        counts = [list(map(add, mine, theirs)) for mine, theirs in zip(self.counts, other.counts, strict=True)]
+        return Total(self.series, self.status, list(map(add, self.sums, other.sums)), counts)
 
 
 class Judged:

@@ -102,7 +102,7 @@ def go_by_keys(connection: Connection) -> None:
         connection.exec_driver_sql("SET LOCAL jit = off")
 
 
-def resolve_twins(connection: Connection, slos: Sequence[tuple[int, SLO]]) -> int:
+def resolve_twins(connection: Connection, slos: Sequence[tuple[int, SLO]], most_errors: int) -> int:
     """New calls that were counted already are taken away, unless they had been counted as lost: then that is taken back, and
     the true call stays to be counted; how many of those."""
     go_by_keys(connection)
@@ -119,5 +119,5 @@ def resolve_twins(connection: Connection, slos: Sequence[tuple[int, SLO]]) -> in
             {"folded": int(ended_after_all), "id": twin.call_id},
         )
     if lost:
-        store(connection, tally(lost, slos, sign=-1))
+        store(connection, tally(lost, slos, sign=-1), most_errors)
     return len(lost)

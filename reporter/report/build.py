@@ -103,7 +103,7 @@ def _totals(connection: Connection, groups: Groups) -> tuple[CallTotals, ...]:
     sums: dict[tuple[Labels, bool, str], dict[str, int]] = {}
     counts: dict[tuple[Labels, bool, str], dict[str, list[int]]] = {}
     for row in connection.execute(text("SELECT * FROM totals")).mappings():
-        key = (*groups.by_series[row["series_id"]], row["status"])
+        key = (*groups.by_series[row["series_id"]], groups.shown_status(row["status"]))
         summed = sums.setdefault(key, dict.fromkeys(TOTAL_SUMS, 0))
         for name in TOTAL_SUMS:
             summed[name] += row[name]
