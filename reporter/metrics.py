@@ -257,7 +257,7 @@ def _windows(calls: tuple[CallStats, ...]) -> _Samples:
             if not stats.llm:
                 continue
             yield from _quantiles(LLM_WINDOW_TTFT, here, window.ttft_seconds)
-            if window.unpriced_calls < window.calls or not window.calls:  # all unpriced: unknown, which is not 0
+            if not window.is_unpriced:
                 yield LLM_WINDOW_COST, Sample(here, window.cost_nanousd)
 
 

@@ -153,7 +153,7 @@ def _alike(calls: tuple[CallStats, ...]) -> dict[str, str]:
 
 def _money(window: CallWindow) -> str:
     """What the calls cost; none of them priced is no money at all, some of them is a total that misses some."""
-    if window.calls and window.unpriced_calls == window.calls:
+    if window.is_unpriced:
         return "?"
     return f"{usd(window.cost_nanousd):,.{2 if window.cost_nanousd >= 10**9 else 4}f}" + "+" * bool(
         window.unpriced_calls

@@ -83,7 +83,7 @@ def _window(window: CallWindow) -> dict[str, Any]:
         "tokens_per_second": _quantiles(window.tokens_per_second),
         "input_tokens": window.input_tokens,
         "output_tokens": window.output_tokens,
-        "cost_usd": usd(window.cost_nanousd),
+        "cost_usd": None if window.is_unpriced else usd(window.cost_nanousd),
         "unpriced_calls": window.unpriced_calls,
     }
 

@@ -74,8 +74,13 @@ class CallWindow:
     tokens_per_second: Quantiles
     input_tokens: int
     output_tokens: int
-    cost_nanousd: int
+    cost_nanousd: int  # of the calls whose cost is known
     unpriced_calls: int
+
+    @property
+    def is_unpriced(self) -> bool:
+        """Whether the cost of not one of its calls is known, which is not a cost of 0."""
+        return 0 < self.calls == self.unpriced_calls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
