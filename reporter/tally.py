@@ -74,6 +74,8 @@ class _Columns(NamedTuple):
     reasoning_tokens: Column
     cost_nanousd: Column
     cost_source: Column
+    price_class: Column
+    flags: Column
 
 
 FOLDED = _Columns._fields
@@ -283,23 +285,23 @@ def _add_series(tallies: Tallies, series: Series, rows: Sequence[Row], prices: P
 
 
 def _priced(series: Series, calls: _Columns, prices: PriceList | None) -> tuple[list[int | None], list[str | None]]:
-    """The cost of each call and its source; what came with a cost keeps it."""
+    """The cost of each call and its source; what came with a cost keeps it, what asked several models has none."""
     costs, sources = list(calls.cost_nanousd), list(calls.cost_source)
-    day, rate = -1, None
-    for index, (cost, at_ns, tokens, read, write, write_1h, output) in enumerate(
+    day, asked, rate = -1, None, None
+    for index, (cost, at_ns, tokens, read, write, write_1h, output, price_class, flags) in enumerate(
         zip(
             costs, calls.ended_at_ns, calls.input_tokens, calls.cache_read_tokens, calls.cache_write_tokens,
-            calls.cache_write_1h_tokens, calls.output_tokens, strict=True,
+            calls.cache_write_1h_tokens, calls.output_tokens, calls.price_class, calls.flags, strict=True,
         )
     ):  # fmt: skip
         if cost is not None:
             if sources[index] is None:
                 sources[index] = "reported"
         elif prices is not None and series.model and (tokens is not None or output is not None):
-            if day != at_ns // DAY_NS:
-                day = at_ns // DAY_NS
-                rate = prices.rate(series.provider, series.model, day)
-            if rate is not None:
+            if day != at_ns // DAY_NS or asked != price_class:
+                day, asked = at_ns // DAY_NS, price_class
+                rate = prices.rate(series.provider, series.model, day, price_class)
+            if rate is not None and (flags is None or "models" not in flags.split(",")):
                 cost = rate(at_ns, tokens or 0, read or 0, write or 0, write_1h or 0, output or 0)
                 if cost is not None:
                     costs[index], sources[index] = cost, SOURCE
