@@ -27,7 +27,7 @@ from sqlalchemy import text
 
 from reporter import state
 from reporter.errors import StoreError
-from reporter.fold.ends import IS_TWIN, declare_lost, fold_runs, go_by_keys, resolve_twins
+from reporter.fold.ends import IS_TWIN, declare_lost, end_runs, fold_runs, go_by_keys, resolve_twins
 from reporter.fold.rows import Changes, Rows, find_series, merge, name_series, write
 from reporter.fold.slos import Progress, register_slos, unheard
 from reporter.lease import Lease
@@ -119,7 +119,10 @@ def _fold(
     counted = register_slos(opened, lease, slos, now_ns, progress)
     with opened.write() as connection:
         lease.renew(connection)
-        runs = fold_runs(connection, rules.max_duration_ns or {}, rules.run_lost_after_ns, now_ns)
+        end_runs(connection, rules.max_duration_ns or {}, rules.run_lost_after_ns, now_ns)
+    runs = _fold_runs(opened, lease)
+    with opened.write() as connection:
+        lease.renew(connection)
         lost = declare_lost(connection, rules.lost_after_ns, now_ns)
     folded = _fold_calls(opened, lease, counted, prices, rules.most_errors, progress)
     with opened.write() as connection:  # now that little is left to look through
@@ -128,6 +131,18 @@ def _fold(
     if corrected:
         folded += _fold_calls(opened, lease, counted, prices, rules.most_errors, progress)
     return FoldResult(calls=folded, lost_calls=lost, corrected_calls=corrected, runs=runs)
+
+
+def _fold_runs(opened: Store, lease: Lease) -> int:
+    """Count runs that ended; how many."""
+    folded = 0
+    while True:
+        with opened.write() as connection:
+            lease.renew(connection)
+            counted = fold_runs(connection)
+        folded += counted
+        if not counted:
+            return folded
 
 
 def _fold_calls(
