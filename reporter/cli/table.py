@@ -185,7 +185,7 @@ def _jobs(jobs: tuple[JobStatus, ...]) -> Table:
     for job in jobs:
         table.add_row(
             shown(job.batch_job), Text(job.state, style=_STATE_STYLES.get(job.state, "")),
-            f"{sum(job.runs_total.values()):,}", f"{job.failed_runs:,}", f"{job.lost_runs:,}",
+            f"{job.runs:,}", f"{job.failed_runs:,}", f"{job.lost_runs:,}",
             (moment(job.last_start_at_ns) or NOTHING)[:16].replace("T", " "),
             _seconds(job.last_duration_seconds),
         )  # fmt: skip

@@ -284,6 +284,8 @@ def check_jobs(told: list[dict[str, Any]], runs: Sequence[dict[str, Any]], as_of
         assert _at(job["last_success_at"]) == (max(succeeded) // 10**6 if succeeded else None)
         assert job["failed_runs"] == sum(run["status"] == "failed" for run in ended)
         assert job["lost_runs"] == sum(run["status"] == "lost" for run in ended)
+        assert job["overruns"] == sum(run["status"] == "timeout" for run in ended)
+        assert job["late_runs"] is job["overlaps"] is job["missed_runs"] is None  # schedules are not evaluated
 
 
 def _at(text: str | None) -> int | None:
