@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event
 
 from reporter import cycle
 from reporter.report.json_form import as_json
 from reporter.report.model import JobStatus
 from reporter.store import open_store
 from tests.publish.pushing import bring_in, configured, exposed
+from tests.report.effort import Effort
 from tests.report.test_every_number import config_for, empty
 from tests.servers import Server
 
@@ -133,15 +133,7 @@ def _check(job: JobStatus, runs: list[dict[str, Any]], as_of_ns: int) -> None:
 
 def test_a_report_reads_no_more_for_a_long_history_of_runs(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path}/jobs.db")
-    config, now_ns, steps = config_for(store.url), time.time_ns(), [0]
-
-    def count(connection: Any, _: object) -> None:
-        def step() -> None:
-            steps[0] += 1
-
-        connection.set_progress_handler(step, 100)  # of the SQLite machine's instructions
-
-    event.listen(store.engine, "connect", count)
+    config, now_ns, effort = config_for(store.url), time.time_ns(), Effort(store)
     taken = []
     for first, end in ((0, 1_000), (1_000, 20_000)):
         with store.write() as connection:
@@ -158,8 +150,8 @@ def test_a_report_reads_no_more_for_a_long_history_of_runs(tmp_path: Path) -> No
                 ],
             )
         cycle.report(store, config, now_ns)
-        steps[0] = 0
+        effort.taken = 0
         told = [cycle.make_report(store, config, now_ns - ago_ns, folded=True).jobs for ago_ns in (0, HOUR_NS)]
-        taken.append(steps[0])
+        taken.append(effort.taken)
     assert [sum(job.runs for job in jobs) for jobs in told] == [19_999, 19_939]
     assert taken[1] < 1.5 * taken[0]
