@@ -10,9 +10,6 @@ DURATION_BOUNDS_NS = (
 )  # fmt: skip
 """Durations and times to first token, in nanoseconds; 8 s is one because the slowest SLO tier's threshold is."""
 
-DURATION_BOUNDS_SECONDS = tuple(bound / 1_000_000_000 for bound in DURATION_BOUNDS_NS)
-"""The same bounds in seconds, for people and for documentation."""
-
 SPEED_BOUNDS = (5, 10, 25, 30, 50, 100, 150, 200, 300, 500, 1000)
 """Output speed, in tokens per second."""
 

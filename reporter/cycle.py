@@ -56,6 +56,7 @@ def catch_up(store: Store, lease: Lease, config: Config, progress: Progress = un
     rules = FoldRules(
         lost_after_ns=config.report.lost_after_ns,
         max_duration_ns={name: job.max_duration_ns for name, job in jobs if job.max_duration_ns is not None},
+        most_errors=config.report.max_values_per_label,
     )
     for _ in range(MOST_CONFLICTS):
         try:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from reporter.bounds import DURATION_BOUNDS_NS, SPEED_BOUNDS_PER_1000S
 from reporter.family import Buckets, Family, Labels, Metric, Sample
-from reporter.report.model import CallStats, CallTotals, HistogramTotal, JobStatus, Quantiles, Report, SLOStatus
+from reporter.report.model import CallStats, CallTotals, HistogramTotal, Quantiles, Report, SLOStatus
 
 _NANO = 10**9
 
@@ -131,7 +131,7 @@ JOB_LAST_SUCCESS = _gauge(
 )
 JOB_LAST_COMPLETION = _gauge(
     "batch_job_last_completion_timestamp_seconds",
-    "When the job's latest run ended, however it ended.",
+    "When a run of the job last ended, well or not; lost ones did not.",
     "batch_job",
     scale=_NANO,
 )
@@ -140,11 +140,11 @@ JOB_NEXT_RUN = _gauge(
 )
 JOB_LAST_DURATION = _gauge("batch_job_last_duration_seconds", "Duration of the job's latest ended run.", "batch_job")
 JOB_LAST_EXIT_CODE = _gauge("batch_job_last_exit_code", "Exit code of the job's latest ended run.", "batch_job")
-JOB_ITEMS = _gauge("batch_job_items", "Items that the job's latest run says it did.", "batch_job")
+JOB_ITEMS = _gauge("batch_job_items", "Items that the job's latest ended run says it did.", "batch_job")
 JOB_RUNNING = _gauge("batch_job_running", "Runs of the job in progress.", "batch_job")
 JOB_RUNS = _counter("batch_job_runs_total", "Runs of the job that ended, by outcome.", "batch_job", "status")
 JOB_LATE_RUNS = _counter("batch_job_late_runs_total", "Runs that started after their start grace.", "batch_job")
-JOB_OVERRUNS = _counter("batch_job_overruns_total", "Runs that took longer than the job's maximum.", "batch_job")
+JOB_OVERRUNS = _counter("batch_job_overruns_total", "Runs that ended because their time was up.", "batch_job")
 JOB_OVERLAPS = _counter("batch_job_overlaps_total", "Runs that started while too many others ran.", "batch_job")
 
 AS_OF = _gauge("reporter_as_of_timestamp_seconds", "The moment the windows of this snapshot end.", scale=_NANO)
@@ -154,7 +154,10 @@ LAST_SUCCESS = _gauge(
 REPORT_DURATION = _gauge("reporter_report_duration_seconds", "How long the report behind this snapshot took.")
 SNAPSHOT_SEQUENCE = _gauge("reporter_snapshot_sequence", "Number of this snapshot, larger than any before it.")
 BUILD_INFO = _gauge("reporter_build_info", "Always 1; the version of the reporter is its label.", "version")
-SERIES_CAPPED = _gauge("reporter_series_capped", 'Label values folded into "other" because there were too many.')
+SERIES_CAPPED = _gauge(
+    "reporter_series_capped",
+    'Label values folded into "other" because there were too many; further kinds of a series\' errors count as one.',
+)
 CALLS_FOLDED = _counter("reporter_calls_folded_total", "Calls folded into the tallies.")
 LOST_CALLS = _counter("reporter_lost_calls_total", "Calls that started and never ended.")
 BAD_LINES = _counter("reporter_bad_lines_total", "Lines that could not be ingested.")
@@ -179,7 +182,7 @@ def families(
     collected: defaultdict[str, list[Sample | Buckets]] = defaultdict(list)
     metrics: dict[str, Metric] = {}
     own = _self(report, now_ns=now_ns, duration_seconds=duration_seconds, sequence=sequence, version=version)
-    for part in (_totals(report), _windows(report.calls), _slos(report.slos), _jobs(report.jobs), own):
+    for part in (_totals(report), _windows(report.calls), _slos(report.slos), _jobs(report), own):
         for metric, sample in part:
             metrics[metric.name] = metric
             collected[metric.name].append(sample)
@@ -254,7 +257,7 @@ def _windows(calls: tuple[CallStats, ...]) -> _Samples:
             if not stats.llm:
                 continue
             yield from _quantiles(LLM_WINDOW_TTFT, here, window.ttft_seconds)
-            if window.unpriced_calls < window.calls or not window.calls:  # all unpriced: unknown, which is not 0
+            if not window.is_unpriced:
                 yield LLM_WINDOW_COST, Sample(here, window.cost_nanousd)
 
 
@@ -286,8 +289,8 @@ def _good_and_bad(good: int, bad: int) -> tuple[tuple[Literal["good", "bad"], in
     return ("good", good), ("bad", bad)
 
 
-def _jobs(jobs: tuple[JobStatus, ...]) -> _Samples:
-    for job in jobs:
+def _jobs(report: Report) -> _Samples:
+    for job in report.jobs:
         labels = _present((("batch_job", job.batch_job),))
         for metric, value in (
             (JOB_LAST_START, job.last_start_at_ns),
@@ -299,12 +302,14 @@ def _jobs(jobs: tuple[JobStatus, ...]) -> _Samples:
             (JOB_ITEMS, job.last_items),
             (JOB_RUNNING, job.running),
             (JOB_LATE_RUNS, job.late_runs),
-            (JOB_OVERRUNS, job.overruns),
             (JOB_OVERLAPS, job.overlaps),
         ):
             if value is not None:
                 yield metric, Sample(labels, value)
-        for status, runs in job.runs_total.items():
+    for name, totals in report.job_totals.items():
+        labels = _present((("batch_job", name),))
+        yield JOB_OVERRUNS, Sample(labels, totals.get("timeout", 0))
+        for status, runs in totals.items():
             yield JOB_RUNS, Sample((*labels, ("status", status)), runs)
 
 

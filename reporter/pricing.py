@@ -1,8 +1,9 @@
 """What a call cost, in integer nano-dollars, or nothing: an unknown price is None, never 0.
 
-Prices come from genai-prices' catalogue, by provider, model and the moment of the call.  Its own arithmetic takes 60–100 µs
-a call, so a model's prices are resolved once for each day of calls and applied to token counts here; what is not a list of
-prices per token, or changes within the day, is left to the library.  Each price is rounded once, half to even.
+Prices come from genai-prices' catalogue, by provider, model, price class and the moment of the call.  A class (batch, flex, …)
+that it has no price of is unknown, never priced as standard.  Its own arithmetic takes 60–100 µs a call, so a model's prices
+are resolved once for each day of calls and applied to token counts here; what is not a list of prices per token, or changes
+within the day, is left to the library.  Each price is rounded once, half to even.
 
 The catalogue is 28 MiB in memory and is imported only when a call needs a price.
 """
@@ -10,7 +11,7 @@ The catalogue is 28 MiB in memory and is imported only when a call needs a price
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,7 +27,8 @@ _PROVIDERS = {
     "gemini": "google",
     "vertex": "google",
 }
-_TOKEN_PRICES = ("input_mtok", "cache_read_mtok", "cache_write_mtok", "cache_write_1h_mtok", "output_mtok")
+_STANDARD = ("standard", "default")  # what Anthropic and OpenAI call it in their answers
+_CLASS_KEYS = ("processing", "service_tier", "speed")  # what the catalogue's price variants say of a request
 _LIBRARY_PRICES = {
     "requests_kcount",
     "output_reasoning_mtok",
@@ -67,27 +69,29 @@ class PriceList:
     """The price of a call by provider, model, moment and usage."""
 
     def __init__(self) -> None:
-        self._rates: dict[tuple[str | None, str, int], Rate | None] = {}
+        self._rates: dict[tuple[str | None, str, int, str | None], Rate | None] = {}
 
-    def price(self, provider: str | None, model: str, at_ns: int, usage: Usage) -> Price:
-        """The cost of one call at `at_ns`; UNKNOWN when model or tokens are."""
+    def price(
+        self, provider: str | None, model: str, at_ns: int, usage: Usage, price_class: str | None = None
+    ) -> Price:
+        """The cost of one call at `at_ns`; UNKNOWN when model, class or tokens are."""
         if usage.input_tokens is None and usage.output_tokens is None:
             return UNKNOWN
-        rate = self.rate(provider, model, at_ns // DAY_NS)
+        rate = self.rate(provider, model, at_ns // DAY_NS, price_class)
         nanousd = None if rate is None else rate(at_ns, *(tokens or 0 for tokens in usage))
         return UNKNOWN if nanousd is None else Price(nanousd, SOURCE)
 
-    def rate(self, provider: str | None, model: str, day: int) -> Rate | None:
-        """What calls of one day (counted from 1970, UTC) cost; None when nobody sells that model there."""
-        key = (provider, model, day)
+    def rate(self, provider: str | None, model: str, day: int, price_class: str | None = None) -> Rate | None:
+        """What calls of one day (counted from 1970, UTC) cost; None when nobody sells that model there in that class."""
+        key = (provider, model, day, price_class)
         try:
             return self._rates[key]
         except KeyError:
-            rate = self._rates[key] = _resolve(provider, model, day)
+            rate = self._rates[key] = _resolve(*key)
             return rate
 
 
-def _resolve(provider_name: str | None, model: str, day: int) -> Rate | None:
+def _resolve(provider_name: str | None, model: str, day: int, price_class: str | None) -> Rate | None:
     from genai_prices.data_snapshot import get_snapshot
 
     name = _PROVIDERS.get(provider_name, provider_name) if provider_name else None
@@ -95,12 +99,30 @@ def _resolve(provider_name: str | None, model: str, day: int) -> Rate | None:
         provider, info = get_snapshot().find_provider_model(model, None, name, None)
     except LookupError:
         return None
-    midnight = day * 86_400
-    hourly = [info.get_prices(datetime.fromtimestamp(midnight + hour * 3600, UTC)) for hour in range(24)]
+    hours = [datetime.fromtimestamp(day * 86_400 + hour * 3600, UTC) for hour in range(24)]
+    context = _context(provider, info, hours, price_class)
+    if price_class and context is None and price_class not in _STANDARD:
+        return None
+    hourly = [info.get_prices(hour, context) for hour in hours]
     prices = {key: value for key, value in vars(hourly[0]).items() if value is not None}
     if any(other != hourly[0] for other in hourly[1:]) or _LIBRARY_PRICES & prices.keys() or "input_mtok" not in prices:
-        return _by_library(provider, info)
+        return _by_library(provider, info, context)
     return _by_token(prices)
+
+
+def _context(
+    provider: Provider, info: ModelInfo, hours: Sequence[datetime], price_class: str | None
+) -> dict[str, str] | None:
+    """What to tell the library of a call in `price_class`; None if this provider has no such price the whole day."""
+    if not price_class or all(model is not info for model in provider.models):  # the library would price it as standard
+        return None
+    for variant in info.price_variants or ():
+        constraint = variant.constraint
+        if any(variant.when == {key: price_class} for key in _CLASS_KEYS) and (
+            constraint is None or all(constraint.active(hour) for hour in hours)
+        ):
+            return variant.when
+    return None
 
 
 def _by_token(prices: dict[str, Decimal | TieredPrices]) -> Rate:
@@ -137,7 +159,7 @@ def _rates(prices: dict[str, Decimal | TieredPrices], start: int) -> tuple[int, 
     return whole, rate("cache_read_mtok", whole), write, rate("cache_write_1h_mtok", write), rate("output_mtok", 0)
 
 
-def _by_library(provider: Provider, info: ModelInfo) -> Rate:
+def _by_library(provider: Provider, info: ModelInfo, context: dict[str, str] | None) -> Rate:
     """The library's own arithmetic, for prices that change within the day or count more than tokens."""
     from genai_prices import Usage as LibraryUsage
 
@@ -149,7 +171,7 @@ def _by_library(provider: Provider, info: ModelInfo) -> Rate:
             input_tokens=tokens, output_tokens=output, **{name: count for name, count in cached.items() if count}
         )
         moment = datetime.fromtimestamp(at_ns // 10**9, UTC)
-        total = info.calc_price(usage, provider, genai_request_timestamp=moment).total_price
+        total = info.calc_price(usage, provider, genai_request_timestamp=moment, price_context=context).total_price
         return int((total * 10**9).to_integral_value(ROUND_HALF_EVEN))
 
     return rate

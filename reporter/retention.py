@@ -17,6 +17,8 @@ from reporter.store import Store
 from reporter.tally import MINUTE_NS
 
 BATCH = 5_000
+_AHEAD_NS = 24 * 3600 * 10**9
+"""How far a job's clock may be ahead before its calls are looked at one by one."""
 PRUNED_BEFORE = {1: "minutes_pruned_before", 60: "hours_pruned_before", 1440: "days_pruned_before"}
 """Under which name `state` has the minute before which tallies of a resolution are gone."""
 
@@ -50,7 +52,7 @@ def prune(
         with store.write() as connection:
             lease.renew(connection)
             _remember(connection, "calls_pruned_before_ns", calls_before_ns)
-            deleted = _prune_calls(connection, calls_before_ns)
+            deleted = _prune_calls(connection, calls_before_ns, now_ns)
         calls += deleted
         progress(deleted)
         if deleted < BATCH:
@@ -84,20 +86,26 @@ def _remember(connection: Connection, name: str, value: int) -> None:
         state.put(connection, name, str(value))
 
 
-def _prune_calls(connection: Connection, before_ns: int) -> int:
+def _prune_calls(connection: Connection, before_ns: int, now_ns: int) -> int:
     """Folded calls only.
 
-    Ids of recorders begin with the call's start, so the key finds old rows without an index on their end; ids from elsewhere
-    (they do not begin with `0`) are looked at one by one.
+    Ids of recorders begin with the moment the call began, so the key finds old rows without an index on their end.  Other
+    ids are looked at one by one, unless they look like a call of the time that is kept: those go when that call would.
     """
-    prefix = f"{before_ns // 10**6:012x}"
-    old_id = f"{prefix[:8]}-{prefix[8:]}"
+    found = (
+        "SELECT call_id FROM (SELECT call_id FROM calls"
+        f" WHERE folded = 1 AND call_id {{}} AND ended_at_ns < :before LIMIT {BATCH}) AS {{}}"
+    )  # a range of the key each: SQLite reads all there is for one OR the other
+    old = f"{found.format('< :old_id', 'older')} UNION ALL {found.format('>= :new_id', 'others')}"
     return int(
         connection.execute(
-            text(
-                "DELETE FROM calls WHERE folded = 1 AND call_id IN (SELECT call_id FROM calls WHERE folded = 1"
-                f" AND (call_id < :old_id OR call_id >= '1') AND ended_at_ns < :before LIMIT {BATCH})"
-            ),
-            {"old_id": old_id, "before": before_ns},
+            text(f"DELETE FROM calls WHERE folded = 1 AND call_id IN ({old} LIMIT {BATCH})"),
+            {"old_id": _first_id(before_ns), "new_id": _first_id(now_ns + _AHEAD_NS), "before": before_ns},
         ).rowcount
     )
+
+
+def _first_id(at_ns: int) -> str:
+    """What the id of every call that began before that moment is below, and of none after."""
+    digits = f"{at_ns // 10**6:012x}"
+    return f"{digits[:8]}-{digits[8:]}"

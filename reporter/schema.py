@@ -43,7 +43,7 @@ _CALL_FACTS = (
     ("finish_reason", TEXT, True),
     ("trace_id", TEXT, True),
     ("attributes", TEXT, True),  # JSON text
-    ("flags", TEXT, True),  # what was mended on the way in, comma-separated: "duration", "input_tokens", "future"
+    ("flags", TEXT, True),  # comma-separated: columns mended on the way in; "models": it asked several
 )
 
 TABLES = {

@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress, pairwise
-from operator import itemgetter, sub
+from operator import add, itemgetter, sub
 from typing import Any, NamedTuple, Protocol
 
 from reporter.bounds import DURATION_BOUNDS_NS, SPEED_BOUNDS_PER_1000S
@@ -39,6 +39,13 @@ TOTAL_SUMS = (
     "cost_nanousd", "duration_sum_ns", "ttft_sum_ns", "speed_sum",
 )  # fmt: skip
 TOTAL_COUNTS = ("duration_counts", "ttft_counts", "speed_counts")
+OTHER_ERROR = "error_other"
+"""The status of errors of which a series has too many kinds."""
+
+
+def is_error(status: str) -> bool:
+    """Whether a total's status is one kind of error: such as `error_429`, of which there may be any number."""
+    return status.startswith("error_") and status != OTHER_ERROR
 
 
 Column = Sequence[Any]
@@ -67,6 +74,8 @@ class _Columns(NamedTuple):
     reasoning_tokens: Column
     cost_nanousd: Column
     cost_source: Column
+    price_class: Column
+    flags: Column
 
 
 FOLDED = _Columns._fields
@@ -125,6 +134,11 @@ class Total:
     status: str
     sums: list[int]
     counts: list[list[int]]  # in the order of TOTAL_COUNTS
+
+    def plus(self, other: Total) -> Total:
+        """Both together, under this one's names."""
+        counts = [list(map(add, mine, theirs)) for mine, theirs in zip(self.counts, other.counts, strict=True)]
+        return Total(self.series, self.status, list(map(add, self.sums, other.sums)), counts)
 
 
 class Judged:
@@ -271,23 +285,23 @@ def _add_series(tallies: Tallies, series: Series, rows: Sequence[Row], prices: P
 
 
 def _priced(series: Series, calls: _Columns, prices: PriceList | None) -> tuple[list[int | None], list[str | None]]:
-    """The cost of each call and its source; what came with a cost keeps it."""
+    """The cost of each call and its source; what came with a cost keeps it, what asked several models has none."""
     costs, sources = list(calls.cost_nanousd), list(calls.cost_source)
-    day, rate = -1, None
-    for index, (cost, at_ns, tokens, read, write, write_1h, output) in enumerate(
+    day, asked, rate = -1, None, None
+    for index, (cost, at_ns, tokens, read, write, write_1h, output, price_class, flags) in enumerate(
         zip(
             costs, calls.ended_at_ns, calls.input_tokens, calls.cache_read_tokens, calls.cache_write_tokens,
-            calls.cache_write_1h_tokens, calls.output_tokens, strict=True,
+            calls.cache_write_1h_tokens, calls.output_tokens, calls.price_class, calls.flags, strict=True,
         )
     ):  # fmt: skip
         if cost is not None:
             if sources[index] is None:
                 sources[index] = "reported"
         elif prices is not None and series.model and (tokens is not None or output is not None):
-            if day != at_ns // DAY_NS:
-                day = at_ns // DAY_NS
-                rate = prices.rate(series.provider, series.model, day)
-            if rate is not None:
+            if day != at_ns // DAY_NS or asked != price_class:
+                day, asked = at_ns // DAY_NS, price_class
+                rate = prices.rate(series.provider, series.model, day, price_class)
+            if rate is not None and (flags is None or "models" not in flags.split(",")):
                 cost = rate(at_ns, tokens or 0, read or 0, write or 0, write_1h or 0, output or 0)
                 if cost is not None:
                     costs[index], sources[index] = cost, SOURCE

@@ -93,3 +93,17 @@ def test_check_misses_a_secret_file_before_the_push_does(tmp_path: Path) -> None
     checked = run(tmp_path, "check")
     assert checked.returncode == 2
     assert "token: can't be read as pushgateway.bearer_token_file" in checked.stderr
+
+
+def test_check_tells_what_else_decides_counts_and_alerts(tmp_path: Path) -> None:
+    slo = '{name: a, sli: availability, objective: 99, min_bad_events: 5, exclude_error_types: ["400", "422"]}'
+    (tmp_path / "reporter.yaml").write_text(f"slos: [{slo}]\n", encoding="utf-8")
+    shown = run(tmp_path, "check").stdout
+    assert "  without error types 400, 422\n" in shown
+    assert "  alerts need 5 bad events in their long window\n" in shown
+
+
+def test_a_list_of_which_all_is_wrong_is_not_called_empty(tmp_path: Path) -> None:
+    (tmp_path / "reporter.yaml").write_text("report: {windows: [90s]}\n", encoding="utf-8")
+    (told,) = run(tmp_path, "check").stderr.splitlines()
+    assert "report.windows[0]: must be whole minutes" in told

@@ -6,12 +6,14 @@ import re
 import subprocess
 import sys
 import time
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from cronsim import CronSim, CronSimError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -176,7 +178,7 @@ def test_an_unknown_key_is_refused_with_the_one_that_was_meant(text: str, place_
         ("retention: {hours: 29d}", "retention.hours: must be at least"),
         (
             "slos: [{name: a, sli: availability, objective: 9, period: 90d}]",
-            "retention.minutes: must be at least the longest",
+            "slos[0].period: needs tallies for 90d: write retention: {minutes: 90d}",
         ),
         ("report: {windows: []}", "report.windows: must not be empty"),
         ("report: {windows: [1h, 60m]}", "report.windows: 1h is there twice"),
@@ -422,3 +424,54 @@ def test_a_database_is_refused_wherever_it_is_named(tmp_path: Path, url: str) ->
         )  # fmt: skip
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
         assert "must " in done.stderr
+
+
+_item = st.one_of(
+    st.just("*"),
+    st.integers(0, 65).map(str),
+    st.tuples(st.integers(0, 65), st.integers(0, 65)).map(lambda span: f"{span[0]}-{span[1]}"),
+    st.sampled_from(
+        [
+            "mon",
+            "SUN",
+            "MON-FRI",
+            "FRI-MON",
+            "SAT-SUN",
+            "jan",
+            "DEC",
+            "JAN-MAR",
+            "x",
+            "",
+            "-",
+            "1-",
+            "-1",
+            "1-2-3",
+            "१",
+            "L",
+            "LW",
+            "5L",
+            "MON#2",
+            "5#6",
+        ]
+    ),
+)
+_step = st.sampled_from(["", "", "", "/2", "/0", "/", "/x"])
+_field = st.lists(st.builds(str.__add__, _item, _step), min_size=1, max_size=2).map(",".join)
+
+
+@given(place=st.integers(0, 4), field=_field)
+def test_a_schedule_is_refused_exactly_when_cronsim_refuses_it(place: int, field: str) -> None:
+    fields = ["*"] * 5
+    fields[place] = field
+    schedule = " ".join(fields)
+    try:
+        CronSim(schedule, datetime(2026, 1, 1))
+        known = True
+    except CronSimError:
+        known = False
+    try:
+        parse_config(yaml.safe_dump({"jobs": {"a": {"schedule": schedule}}}), environ={})
+        accepted = True
+    except ConfigError:
+        accepted = False
+    assert accepted == known

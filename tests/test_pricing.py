@@ -23,13 +23,27 @@ MODELS = [
 ]
 
 
-def by_the_library(provider: str, model: str, usage: Usage) -> int:
+CLASSES = [  # model, class, and what the library has to be told of it
+    ("openai", "gpt-4o", "batch", {"processing": "batch"}),
+    ("openai", "gpt-4.1", "batch", {"processing": "batch"}),  # which leaves cached tokens at their price
+    ("openai", "gpt-4.1", "priority", {"service_tier": "priority"}),
+    ("openai", "gpt-5", "flex", {"service_tier": "flex"}),
+    ("openai", "gpt-5", "default", {"service_tier": "default"}),
+    ("anthropic", "claude-sonnet-4-5", "batch", {"processing": "batch"}),
+    ("anthropic", "claude-sonnet-4-5", "standard", None),
+    ("google", "gemini-2.5-pro", "batch", {"processing": "batch"}),
+    ("openai", "gpt-4o", None, None),
+]
+
+
+def by_the_library(provider: str, model: str, usage: Usage, context: dict[str, str] | None = None) -> int:
     told = {name: value for name, value in usage._asdict().items() if value is not None}
     price = genai_prices.calc_price(
         genai_prices.Usage(**told),
         model,
         provider_id=provider,
         genai_request_timestamp=datetime.fromtimestamp(AT_NS // 10**9, UTC),
+        price_context=context,
     )
     return int((price.total_price * 10**9).to_integral_value(ROUND_HALF_EVEN))
 
@@ -52,6 +66,46 @@ def test_a_price_agrees_with_the_library_to_the_nano_dollar(
         cache_write = 0  # the others have no price of their own for writing a cache
     usage = Usage(tokens, cache_read, cache_write, cache_write // 2, output)
     assert PriceList().price(provider, model, AT_NS, usage).nanousd == by_the_library(provider, model, usage)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.sampled_from(CLASSES),
+    st.sampled_from([0, 1, 200_001]) | st.integers(0, 500_000),
+    st.floats(0, 1),
+    st.integers(0, 9_999),
+)
+def test_a_class_has_the_librarys_price_of_it(
+    sold: tuple[str, str, str | None, dict[str, str] | None], tokens: int, read: float, output: int
+) -> None:
+    provider, model, price_class, context = sold
+    usage = Usage(tokens, int(tokens * read), None, None, output)
+    told = PriceList().price(provider, model, AT_NS, usage, price_class)
+    assert told.nanousd == by_the_library(provider, model, usage, context)
+
+
+def test_a_batch_costs_half() -> None:
+    usage = Usage(1_000_000, None, None, None, 1_000_000)
+    standard, batch = (PriceList().price("openai", "gpt-4o", AT_NS, usage, name).nanousd for name in (None, "batch"))
+    assert (standard, batch) == (12_500_000_000, 6_250_000_000)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "price_class"),
+    [
+        ("openai", "gpt-4o", "flex"),  # not sold so
+        ("openai", "gpt-4o", "scale"),
+        ("anthropic", "claude-sonnet-4-5", "priority"),  # agreed on with each customer
+        ("openai", "gpt-4o", "Batch"),
+    ],
+)
+def test_a_class_without_a_price_is_not_priced_as_standard(provider: str, model: str, price_class: str) -> None:
+    assert PriceList().price(provider, model, AT_NS, Usage(1, None, None, None, 1), price_class) == UNKNOWN
+
+
+def test_a_class_has_no_price_before_the_catalogue_knows_it() -> None:
+    before_ns = int(datetime(2025, 11, 1, 12, tzinfo=UTC).timestamp()) * 10**9
+    assert PriceList().price("openai", "gpt-4o", before_ns, Usage(1, None, None, None, 1), "batch") == UNKNOWN
 
 
 def test_a_price_computed_by_hand() -> None:

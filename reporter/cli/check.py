@@ -82,6 +82,10 @@ def _show(config: Config) -> None:
             f", where {where}" * bool(where)
         )
         console.print(terminal.shown(judged))
+        if slo.exclude_error_types:
+            console.print(terminal.shown(f"  without error types {', '.join(slo.exclude_error_types)}"))
+        if slo.min_bad_events:
+            console.print(f"  alerts need {slo.min_bad_events} bad events in their long window")
         for severity in ("page", "ticket"):
             pairs = [f"{p.long}/{p.short} > {float(p.factor):.6g}" for p in slo.pairs if p.severity == severity]
             if pairs:

@@ -22,7 +22,7 @@ def push(context: Context, as_of: str | None, dry_run: bool, no_fold: bool) -> N
     \b
     Examples:
       reporter push
-      reporter push --dry-run | promtool check metrics
+      reporter push --dry-run | grep slo_burn_rate
     """
     as_of_ns = moment_option(as_of)
     with fold_progress() as progress:

@@ -13,6 +13,7 @@ from reporter.cli.terminal import console, fold_progress
 from reporter.cycle import openmetrics
 from reporter.cycle import report as make
 from reporter.errors import ConfigError
+from reporter.report.csv_form import as_csv
 from reporter.report.json_form import as_json
 from reporter.report.model import Report
 
@@ -20,10 +21,12 @@ from reporter.report.model import Report
 @click.command()
 @click.option("--as-of", metavar="MOMENT", help="Report this past minute (RFC 3339); now if left out.")
 @click.option(
-    "--format", "form", type=click.Choice(["table", "json", "openmetrics"]), default="table", show_default=True
+    "--format", "form", type=click.Choice(["table", "json", "csv", "openmetrics"]), default="table", show_default=True
 )
 @click.option(
-    "--window", metavar="LENGTH", help="The window the table shows calls of, like 1d; the longest if left out."
+    "--window",
+    metavar="LENGTH",
+    help="The window whose calls are shown, like 1d; if left out, a table has the longest, csv has all.",
 )
 @click.option("--no-fold", is_flag=True, help="Show what is folded already.")
 @click.pass_obj
@@ -36,6 +39,7 @@ def report(context: Context, as_of: str | None, form: str, window: str | None, n
       reporter report --window 1d
       reporter report --as-of 2026-11-01T02:00:00Z
       reporter report --format json | jq '.slos[].error_budget'
+      reporter report --format csv > calls.csv
     """
     began = time.monotonic()
     as_of_ns = moment_option(as_of)
@@ -48,6 +52,8 @@ def report(context: Context, as_of: str | None, form: str, window: str | None, n
         click.echo("reporter: another reporter is at work; this is what is folded so far", err=True)
     if form == "json":
         click.echo(json.dumps(as_json(made), indent=2, allow_nan=False))
+    elif form == "csv":
+        click.echo(as_csv(made, window), nl=False)
     elif form == "openmetrics":
         click.echo(openmetrics(made, time.monotonic() - began).decode(), nl=False)
     else:

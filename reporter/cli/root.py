@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -139,4 +139,9 @@ def moment_option(value: str | None) -> int:
         raise ConfigError(f"--as-of {value!r}: write a moment like 2026-11-01T02:00:00Z") from None
     if at.tzinfo is None:
         raise ConfigError(f"--as-of {value!r}: has no zone; write {value}Z for UTC")
+    if not _FIRST_MOMENT <= at < _LAST_MOMENT:
+        raise ConfigError(f"--as-of {value!r}: must be a moment from 1970 to 2261")
     return round(at.timestamp() * 1_000_000) * 1000
+
+
+_FIRST_MOMENT, _LAST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC)  # 64 bits of ns

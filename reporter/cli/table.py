@@ -8,6 +8,9 @@ jobs        what became of their runs
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +18,8 @@ from rich.text import Text
 from reporter.cli.terminal import shown
 from reporter.report.json_form import moment, usd
 from reporter.report.model import AlertState, CallStats, CallWindow, JobStatus, Report, SLOStatus
+from reporter.slo.durations import parse_duration
+from reporter.slo.fields import plain
 
 NOTHING = "–"
 BAR_CELLS = 8
@@ -33,7 +38,8 @@ def show(console: Console, made: Report, window: str | None = None) -> None:
         )
     if made.slos:
         console.print(_slos(made.slos))
-        console.print(_burn_rates(made.slos))
+        for table in _burn_rates(made.slos, max(4, (console.width - 16) // 7)):
+            console.print(table)
         console.print("1 uses the budget up exactly at the period's end; ! marks a firing alert.", style="dim")
         for slo in made.slos:
             for alert in slo.alerts:
@@ -65,8 +71,9 @@ def _slos(slos: tuple[SLOStatus, ...]) -> Table:
     table.add_column("state", no_wrap=True)
     for slo in slos:
         period = slo.windows.get(slo.period)
+        goal = f"{plain(Decimal(str(slo.objective_ratio)) * 100)} %"
         table.add_row(
-            shown(slo.slo), f"{slo.objective_ratio * 100:g} %", slo.period, f"{period.bad:,}" if period else NOTHING,
+            shown(slo.slo), goal, slo.period, f"{period.bad:,}" if period else NOTHING,
             _percent(period.sli_ratio if period else None), _budget(slo.remaining_ratio),
             Text(slo.state.replace("_", " "), style=_STATE_STYLES.get(slo.state, "")),
         )  # fmt: skip
@@ -90,10 +97,16 @@ def _budget(remaining: float | None) -> Text:
     return Text.assemble(("█" * cells, style), ("░" * (BAR_CELLS - cells), "dim"), (f" {percent} %", style))
 
 
-def _burn_rates(slos: tuple[SLOStatus, ...]) -> Table:
+def _burn_rates(slos: tuple[SLOStatus, ...], most: int) -> Iterator[Table]:
+    """Every window that any of the SLOs has, in tables of at most so many."""
+    labels = sorted({label for slo in slos for label in slo.windows}, key=parse_duration)
+    for first in range(0, len(labels), most):
+        yield _burn_rates_of(slos, labels[first : first + most])
+
+
+def _burn_rates_of(slos: tuple[SLOStatus, ...], labels: Sequence[str]) -> Table:
     table = _grid("Burn rates")
     table.add_column("SLO", overflow="fold")
-    labels = max((list(slo.windows) for slo in slos), key=len)
     for label in labels:
         table.add_column(label, justify="right", no_wrap=True)
     for slo in slos:
@@ -117,8 +130,12 @@ def _alert(slo: SLOStatus, alert: AlertState) -> Text:
     long, short = slo.windows[alert.long].burn_rate or 0, slo.windows[alert.short].burn_rate or 0
     return Text.assemble(
         (alert.severity, "bold red" if alert.severity == "page" else "bold yellow"), " ", shown(slo.slo),
-        f": {long:.3g}× in {alert.long} and {short:.3g}× in {alert.short}, both above {alert.factor:g}×",
+        f": {_times(long)} in {alert.long} and {_times(short)} in {alert.short}, both above {alert.factor:g}×",
     )  # fmt: skip
+
+
+def _times(rate: float) -> str:
+    return f"{rate:,.0f}×" if rate >= 99.95 else f"{rate:.3g}×"
 
 
 def _calls(calls: tuple[CallStats, ...], label: str) -> Table:
@@ -135,7 +152,7 @@ def _calls(calls: tuple[CallStats, ...], label: str) -> Table:
             shown(" · ".join(value for name, value in row.labels if value and name not in alike) or NOTHING),
             f"{window.calls:,}", f"{window.errors:,}",
             *(_seconds(value) for value in (quantiles.p50, quantiles.p95, quantiles.p99)),
-            _money(window) if row.llm else NOTHING,
+            _money(window) if row.llm or window.cost_nanousd else NOTHING,
         )  # fmt: skip
     return table
 
@@ -153,7 +170,7 @@ def _alike(calls: tuple[CallStats, ...]) -> dict[str, str]:
 
 def _money(window: CallWindow) -> str:
     """What the calls cost; none of them priced is no money at all, some of them is a total that misses some."""
-    if window.calls and window.unpriced_calls == window.calls:
+    if window.is_unpriced:
         return "?"
     return f"{usd(window.cost_nanousd):,.{2 if window.cost_nanousd >= 10**9 else 4}f}" + "+" * bool(
         window.unpriced_calls
@@ -161,10 +178,11 @@ def _money(window: CallWindow) -> str:
 
 
 def _sums(console: Console, made: Report, label: str) -> None:
-    windows = [row.windows[label] for row in made.calls if row.llm]
+    windows = [row.windows[label] for row in made.calls]
     unpriced = sum(window.unpriced_calls for window in windows)
     cost = usd(sum(window.cost_nanousd for window in windows))
-    missing = f"; {unpriced:,} calls have no price (+, ?) and are not in it" if unpriced else ""
+    without = "call has no price (+, ?) and is" if unpriced == 1 else "calls have no price (+, ?) and are"
+    missing = f"; {unpriced:,} {without} not in it" if unpriced else ""
     console.print(f"Together {cost:,.2f} USD{missing}.", soft_wrap=True)
     lost = made.self_status.lost_calls
     if lost:
@@ -185,7 +203,7 @@ def _jobs(jobs: tuple[JobStatus, ...]) -> Table:
     for job in jobs:
         table.add_row(
             shown(job.batch_job), Text(job.state, style=_STATE_STYLES.get(job.state, "")),
-            f"{sum(job.runs_total.values()):,}", f"{job.failed_runs:,}", f"{job.lost_runs:,}",
+            f"{job.runs:,}", f"{job.failed_runs:,}", f"{job.lost_runs:,}",
             (moment(job.last_start_at_ns) or NOTHING)[:16].replace("T", " "),
             _seconds(job.last_duration_seconds),
         )  # fmt: skip

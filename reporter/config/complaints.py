@@ -32,10 +32,18 @@ _WORDS = {
 
 def problems_of(error: ValidationError) -> list[Problem]:
     """Return what a validation of `Config` found wrong, one problem for each place."""
+    found = error.errors(include_url=False, include_input=False)
+    places = [details["loc"] for details in found]
     return [
         Problem(_in_the_file(details["loc"]), _sentence(details))
-        for details in error.errors(include_url=False, include_input=False)
+        for details in found
+        if details["type"] != "too_short" or not any(_is_inside(place, details["loc"]) for place in places)
     ]
+
+
+def _is_inside(place: Location, other: Location) -> bool:
+    """pydantic counts what was refused as missing, too: a list of which all is wrong is not empty besides."""
+    return len(place) > len(other) and place[: len(other)] == other
 
 
 def _in_the_file(location: Location) -> Location:

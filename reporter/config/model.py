@@ -264,6 +264,41 @@ class Retention(Spec):
     days_ns: PositiveDuration = Field(default=parse_duration("5y"), alias="days")
 
 
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_CRON_FIELDS = (
+    ("minute", 0, 59, ()),
+    ("hour", 0, 23, ()),
+    ("day of the month", 1, 31, ()),
+    ("month", 1, 12, _MONTHS),
+    ("day of the week", 0, 7, _DAYS),
+)
+_SCHEDULE_NAMES = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
+
+
+_LAST_DAYS = {"day of the month": r"LW?", "day of the week": r"[0-7]L|([0-7]|SUN|MON|TUE|WED|THU|FRI|SAT)#[1-5]"}
+
+
+def _is_cron_item(item: str, field: str, first: int, last: int, names: tuple[str, ...]) -> bool:
+    """Whether `item` is `*`, a number or name, or a span of them, with `/step` behind if it likes; or a last or n-th day."""
+    if field in _LAST_DAYS and re.fullmatch(_LAST_DAYS[field], item.upper()):
+        return True
+    span, slash, step = item.partition("/")
+    if slash and not (step.isascii() and step.isdigit() and int(step[:9]) > 0):
+        return False
+    if span == "*":
+        return True
+    numbers = []
+    for word in span.split("-"):
+        if word.casefold() in names:
+            numbers.append(names.index(word.casefold()) + first)
+        elif word.isascii() and word.isdigit() and first <= int(word[:9]) <= last:
+            numbers.append(int(word))
+        else:
+            return False
+    return len(numbers) == 1 or (len(numbers) == 2 and numbers[0] <= numbers[1])
+
+
 class Job(Spec):
     """What is expected of a batch job's runs."""
 
@@ -276,8 +311,16 @@ class Job(Spec):
     @field_validator("schedule")
     @classmethod
     def _check_schedule(cls, schedule: str | None) -> str | None:
-        if schedule is not None and not schedule.startswith("@") and len(schedule.split()) != 5:
+        if schedule is None or schedule in _SCHEDULE_NAMES:
+            return schedule
+        fields = schedule.split()
+        if len(fields) != len(_CRON_FIELDS):
             raise ValueError(f'must be a cron expression of five fields, like "0 3 * * *", not {schedule[:60]!r}')
+        for field, (name, first, last, names) in zip(fields, _CRON_FIELDS, strict=True):
+            if not all(_is_cron_item(item, name, first, last, names) for item in field.split(",")):
+                raise ValueError(
+                    f"has {field[:60]!r} for its {name}: must be {first}-{last}, *, a-b, */n, or such by commas"
+                )
         return schedule
 
 
@@ -331,13 +374,7 @@ class Config(Spec):
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         problems = duplicate_names({"slos": [slo.name for slo in self.slos], "budgets": [b.name for b in self.budgets]})
-        longest = max(length for _, length in self.windows)
-        retention = self.retention
-        kept = {"minutes": retention.minutes_ns, "hours": retention.hours_ns, "days": retention.days_ns}
-        for tally, length in kept.items():
-            if length < longest:
-                why = f"must be at least the longest window, {format_duration(longest)}, not {format_duration(length)}"
-                problems.append((("retention", tally), why))
+        problems += self._short_retention()
         if self.report.lease_ns is not None and self.report.lease_ns > MOST_TTL_NS:
             problems.append(
                 (("report", "lease"), "must be at most 1h: for so long nobody takes over from a dead reporter")
@@ -348,6 +385,32 @@ class Config(Spec):
         if problems:
             raise refusal(problems)
         return self
+
+    def _short_retention(self) -> list[tuple[tuple[str | int, ...], str]]:
+        """Tallies that would be gone before the longest window has passed; the SLO that has it is named, too."""
+        longest = max(length for _, length in self.windows)
+        window, whose = format_duration(longest), ""
+        place: tuple[str | int, ...] = ()
+        if longest not in self.report.windows_ns:
+            index = next(i for i, slo in enumerate(self.slos) if longest in (length for _, length in slo.windows))
+            place, whose = ("slos", index), f" (of the SLO {self.slos[index].name})"
+            if self.slos[index].period_ns == longest:
+                place = (*place, "period")
+        problems: list[tuple[tuple[str | int, ...], str]] = []
+        retention = self.retention
+        kept = {"minutes": retention.minutes_ns, "hours": retention.hours_ns, "days": retention.days_ns}
+        for tally, length_ns in kept.items():
+            if length_ns >= longest:
+                continue
+            length = format_duration(length_ns)
+            if place and f"{tally}_ns" not in retention.model_fields_set:  # nothing in the file says how long
+                why = f"needs tallies for {window}: write retention: {{{tally}: {window}}} or more, it is {length}"
+                problems.append((place, why))
+            else:
+                problems.append(
+                    (("retention", tally), f"must be at least the longest window, {window}{whose}, not {length}")
+                )
+        return problems
 
     @property
     def lease_ns(self) -> int:

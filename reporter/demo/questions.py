@@ -49,8 +49,8 @@ GROUP BY model ORDER BY p95 DESC""",
     Question(
         "What broke, and when?  (Look for the outage five days ago.)",
         """
-SELECT substr(ended_at, 1, 10) AS day, provider, error_type, count(*) AS calls,
-       min(substr(ended_at, 12, 5)) AS since,
+SELECT substr(ended_at, 1, 10) AS day, provider, error_type,
+       count(*) AS calls, min(substr(ended_at, 12, 5)) AS since,
        max(substr(ended_at, 12, 5)) AS until
 FROM v_calls WHERE status <> 'success'
 GROUP BY substr(ended_at, 1, 10), provider, error_type

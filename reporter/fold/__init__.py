@@ -27,7 +27,7 @@ from sqlalchemy import text
 
 from reporter import state
 from reporter.errors import StoreError
-from reporter.fold.ends import IS_TWIN, declare_lost, fold_runs, go_by_keys, resolve_twins
+from reporter.fold.ends import IS_TWIN, declare_lost, end_runs, fold_runs, go_by_keys, resolve_twins
 from reporter.fold.rows import Changes, Rows, find_series, merge, name_series, write
 from reporter.fold.slos import Progress, register_slos, unheard
 from reporter.lease import Lease
@@ -55,11 +55,12 @@ class FoldResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldRules:
-    """What decides when something counts as lost: ns, and max_duration by job."""
+    """When something counts as lost: ns, and max_duration by job; and how many kinds of errors a series tells apart."""
 
     lost_after_ns: int = 3600 * 10**9
     run_lost_after_ns: int = 24 * 3600 * 10**9
     max_duration_ns: Mapping[str, int] | None = None
+    most_errors: int = 100
 
 
 def fold(
@@ -118,19 +119,39 @@ def _fold(
     counted = register_slos(opened, lease, slos, now_ns, progress)
     with opened.write() as connection:
         lease.renew(connection)
-        runs = fold_runs(connection, rules.max_duration_ns or {}, rules.run_lost_after_ns, now_ns)
+        end_runs(connection, rules.max_duration_ns or {}, rules.run_lost_after_ns, now_ns)
+    runs = _fold_runs(opened, lease)
+    with opened.write() as connection:
+        lease.renew(connection)
         lost = declare_lost(connection, rules.lost_after_ns, now_ns)
-    folded = _fold_calls(opened, lease, counted, prices, progress)
+    folded = _fold_calls(opened, lease, counted, prices, rules.most_errors, progress)
     with opened.write() as connection:  # now that little is left to look through
         lease.renew(connection)
-        corrected = resolve_twins(connection, counted)
+        corrected = resolve_twins(connection, counted, rules.most_errors)
     if corrected:
-        folded += _fold_calls(opened, lease, counted, prices, progress)
+        folded += _fold_calls(opened, lease, counted, prices, rules.most_errors, progress)
     return FoldResult(calls=folded, lost_calls=lost, corrected_calls=corrected, runs=runs)
 
 
+def _fold_runs(opened: Store, lease: Lease) -> int:
+    """Count runs that ended; how many."""
+    folded = 0
+    while True:
+        with opened.write() as connection:
+            lease.renew(connection)
+            counted = fold_runs(connection)
+        folded += counted
+        if not counted:
+            return folded
+
+
 def _fold_calls(
-    opened: Store, lease: Lease, counted: Sequence[tuple[int, SLO]], prices: PriceList, progress: Progress
+    opened: Store,
+    lease: Lease,
+    counted: Sequence[tuple[int, SLO]],
+    prices: PriceList,
+    most_errors: int,
+    progress: Progress,
 ) -> int:
     """Count new calls; how many."""
     folded = waiting = 0
@@ -139,7 +160,7 @@ def _fold_calls(
         for first in range(0, len(calls), CHUNK):
             progress("new calls", folded, waiting)
             chunk = calls[first : first + CHUNK]
-            _keep(opened, lease, tally(chunk, counted, prices))
+            _keep(opened, lease, tally(chunk, counted, prices), most_errors)
             folded += len(chunk)
     progress("new calls", folded, folded)
     return folded
@@ -173,9 +194,9 @@ def _pending(opened: Store) -> int:
         return int(connection.execute(text("SELECT count(*) FROM calls WHERE folded = 0")).scalar_one())
 
 
-def _keep(opened: Store, lease: Lease, tallies: Tallies) -> None:
+def _keep(opened: Store, lease: Lease, tallies: Tallies, most_errors: int) -> None:
     """Keep what a chunk counted and mark its calls, in one transaction."""
-    changes = _merged(opened, lease, tallies)
+    changes = _merged(opened, lease, tallies, most_errors)
     with opened.write() as connection:
         lease.renew(connection)
         if Rows(connection).mark(tallies.marks) != len(tallies.marks):
@@ -184,13 +205,13 @@ def _keep(opened: Store, lease: Lease, tallies: Tallies) -> None:
         state.add(connection, "calls_folded_total", len(tallies.marks))
 
 
-def _merged(opened: Store, lease: Lease, tallies: Tallies) -> Changes:
+def _merged(opened: Store, lease: Lease, tallies: Tallies, most_errors: int) -> Changes:
     with opened.read() as connection:
         rows = Rows(connection)
         ids = find_series(rows, tallies.series)
         if len(ids) == len(tallies.series):
-            return merge(rows, tallies, ids)
+            return merge(rows, tallies, ids, most_errors)
     with opened.write() as connection:  # new series get their numbers first
         lease.renew(connection)
         name_series(Rows(connection), tallies.series)
-    return _merged(opened, lease, tallies)
+    return _merged(opened, lease, tallies, most_errors)

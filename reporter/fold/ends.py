@@ -7,44 +7,61 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from reporter import state
 from reporter.fold.rows import store
 from reporter.slo.spec import SLO
 from reporter.tally import FOLDED, tally
 
+IS_UNFOLDED = "(folded_status IS NULL OR folded_status <> status)"
+"""SQL: a run is in progress or not counted yet; the index runs_unfolded has just those."""
+LONGEST_RUN = "longest_run_ns"
+"""Under which name `state` has how long any run that was counted took."""
+_RUNS = 5_000
 
-def fold_runs(connection: Connection, max_duration_ns: Mapping[str, int], run_lost_after_ns: int, now_ns: int) -> int:
-    """Declare runs lost that ran longer than their job's maximum, and count those that ended; how many were counted."""
-    for row in connection.execute(
-        text("SELECT run_id, batch_job, started_at_ns FROM runs WHERE status = 'running'")
-    ).fetchall():
-        limit_ns = max_duration_ns.get(row.batch_job, run_lost_after_ns)
-        deadline_ns = row.started_at_ns + limit_ns
-        if deadline_ns <= now_ns:
-            connection.execute(
-                text("UPDATE runs SET status = 'lost', ended_at_ns = :at WHERE run_id = :id AND status = 'running'"),
-                {"at": deadline_ns, "id": row.run_id},
-            )
-    changed = connection.execute(
-        text(
-            "SELECT run_id, batch_job, status, folded_status FROM runs"
-            " WHERE (folded_status IS NULL OR folded_status <> status) AND status <> 'running'"
-        )
+
+def end_runs(connection: Connection, max_duration_ns: Mapping[str, int], run_lost_after_ns: int, now_ns: int) -> None:
+    """Declare runs lost that ran longer than their job's maximum."""
+    running = connection.execute(
+        text(f"SELECT run_id, batch_job, started_at_ns FROM runs WHERE {IS_UNFOLDED} AND status = 'running'")
     ).fetchall()
-    for row in changed:
-        for status, runs in ((row.folded_status, -1), (row.status, 1)):
-            if status is not None:
-                connection.execute(
-                    text(
-                        "INSERT INTO job_totals (batch_job, status, runs) VALUES (:job, :status, :runs)"
-                        " ON CONFLICT (batch_job, status) DO UPDATE SET runs = job_totals.runs + excluded.runs"
-                    ),
-                    {"job": row.batch_job, "status": status, "runs": runs},
-                )
+    lost = []
+    for row in running:
+        deadline_ns = row.started_at_ns + max_duration_ns.get(row.batch_job, run_lost_after_ns)
+        if deadline_ns <= now_ns:
+            lost.append({"at": deadline_ns, "id": row.run_id})
+    if lost:
         connection.execute(
-            text("UPDATE runs SET folded_status = :status WHERE run_id = :id"),
-            {"status": row.status, "id": row.run_id},
+            text("UPDATE runs SET status = 'lost', ended_at_ns = :at WHERE run_id = :id AND status = 'running'"), lost
         )
-    return len(changed)
+
+
+def fold_runs(connection: Connection) -> int:
+    """Count some of the runs that ended, or ended otherwise than they were counted; how many, 0 when none is left."""
+    new = f"{IS_UNFOLDED} AND status <> 'running'"
+    if state.get(connection, LONGEST_RUN) is None:
+        _keep_longest(connection, "ended_at_ns IS NOT NULL", {})
+    last = connection.execute(
+        text(f"SELECT max(run_id) FROM (SELECT run_id FROM runs WHERE {new} ORDER BY run_id LIMIT {_RUNS}) AS few")
+    ).scalar()
+    if last is None:
+        return 0
+    some, upto = f"{new} AND run_id <= :last", {"last": last}
+    _keep_longest(connection, some, upto)
+    for status, sign in (("folded_status", "-"), ("status", "")):
+        connection.execute(
+            text(
+                f"INSERT INTO job_totals (batch_job, status, runs) SELECT batch_job, {status}, {sign}count(*) FROM runs"
+                f" WHERE {some} AND {status} IS NOT NULL GROUP BY batch_job, {status}"
+                " ON CONFLICT (batch_job, status) DO UPDATE SET runs = job_totals.runs + excluded.runs"
+            ),
+            upto,
+        )
+    return int(connection.execute(text(f"UPDATE runs SET folded_status = status WHERE {some}"), upto).rowcount)
+
+
+def _keep_longest(connection: Connection, which: str, parameters: Mapping[str, str]) -> None:
+    found = connection.execute(text(f"SELECT max(ended_at_ns - started_at_ns) FROM runs WHERE {which}"), parameters)
+    state.put(connection, LONGEST_RUN, str(max(state.get_integer(connection, LONGEST_RUN), found.scalar() or 0)))
 
 
 def declare_lost(connection: Connection, lost_after_ns: int, now_ns: int) -> int:
@@ -102,7 +119,7 @@ def go_by_keys(connection: Connection) -> None:
         connection.exec_driver_sql("SET LOCAL jit = off")
 
 
-def resolve_twins(connection: Connection, slos: Sequence[tuple[int, SLO]]) -> int:
+def resolve_twins(connection: Connection, slos: Sequence[tuple[int, SLO]], most_errors: int) -> int:
     """New calls that were counted already are taken away, unless they had been counted as lost: then that is taken back, and
     the true call stays to be counted; how many of those."""
     go_by_keys(connection)
@@ -119,5 +136,5 @@ def resolve_twins(connection: Connection, slos: Sequence[tuple[int, SLO]]) -> in
             {"folded": int(ended_after_all), "id": twin.call_id},
         )
     if lost:
-        store(connection, tally(lost, slos, sign=-1))
+        store(connection, tally(lost, slos, sign=-1), most_errors)
     return len(lost)

@@ -19,9 +19,24 @@ from sqlalchemy import Connection
 from reporter import schema, state
 from reporter.minutes import add_minutes, pack_minutes, pack_verdicts, take_minutes
 from reporter.sketch import added, taken
-from reporter.tally import SKETCHES, SUMS, TOTAL_COUNTS, TOTAL_SUMS, Mark, Series, Tallies, Tally, Total, Verdicts
+from reporter.tally import (
+    OTHER_ERROR,
+    SKETCHES,
+    SUMS,
+    TOTAL_COUNTS,
+    TOTAL_SUMS,
+    Mark,
+    Series,
+    Tallies,
+    Tally,
+    Total,
+    Verdicts,
+    is_error,
+)
 
 _HOUR, _DAY = 60, 1440
+IS_NAMED_ERROR = f"substr(status, 1, 6) = 'error_' AND status <> '{OTHER_ERROR}'"
+"""SQL: a row of `totals` is of one kind of error."""
 Key = tuple[Any, ...]
 
 
@@ -66,6 +81,16 @@ class Rows:
             _columns(keys),
         )
         return {row[: len(key)]: row[len(key) :] for row in self.cursor}
+
+    def count_errors(self, series_ids: Sequence[int]) -> dict[int, int]:
+        """How many kinds of errors have a row in `totals`, by series; without `error_other`."""
+        if not series_ids:
+            return {}
+        self.cursor.execute(
+            "SELECT series_id, count(*) FROM totals"
+            f" WHERE series_id IN ({', '.join(map(str, series_ids))}) AND {IS_NAMED_ERROR} GROUP BY series_id"
+        )
+        return dict(self.cursor.fetchall())
 
     def put(self, change: Change) -> None:
         """Insert rows; where one is there, its `adds` are added to, the rest replaced."""
@@ -120,13 +145,16 @@ def _literal(column: list[int | None]) -> str:
 _INTEGERS = {int, type(None)}
 
 
-def merge(rows: Rows, tallies: Tallies, ids: Mapping[Series, int]) -> Changes:
-    """What `tallies` make of the rows there are; `ids` by `find_series` or `name_series`."""
+def merge(rows: Rows, tallies: Tallies, ids: Mapping[Series, int], most_errors: int) -> Changes:
+    """What `tallies` make of the rows there are; `ids` by `find_series` or `name_series`.
+
+    A series' first `most_errors` kinds of errors have totals of their own, what comes later is `error_other`.
+    """
     of_slos = merge_verdicts(rows, tallies.verdicts, tallies.sign)
     tables = (
         _tallies(rows, tallies.hours, ids, tallies.sign),
         _minutes(rows, tallies.hours, ids, tallies.sign),
-        _totals(rows, tallies.totals, ids, tallies.sign),
+        _totals(rows, tallies.totals, ids, tallies.sign, most_errors),
         *of_slos.tables,
     )
     return Changes(tables, of_slos.slo_sums, tallies.lost if tallies.sign > 0 else 0)
@@ -146,10 +174,10 @@ def write(connection: Connection, changes: Changes) -> None:
         state.add(connection, "lost_calls_total", changes.lost)
 
 
-def store(connection: Connection, tallies: Tallies) -> None:
+def store(connection: Connection, tallies: Tallies, most_errors: int) -> None:
     """Add everything that `tallies` counted, within one transaction."""
     rows = Rows(connection)
-    write(connection, merge(rows, tallies, name_series(rows, tallies.series)))
+    write(connection, merge(rows, tallies, name_series(rows, tallies.series), most_errors))
 
 
 def find_series(rows: Rows, wanted: Sequence[Series]) -> dict[Series, int]:
@@ -216,10 +244,17 @@ def _minutes(rows: Rows, hours: Sequence[Tally], ids: Mapping[Series, int], sign
     return Change("tally_minutes", ("bucket", "series_id"), (), ("minutes",), packed)
 
 
-def _totals(rows: Rows, totals: Sequence[Total], ids: Mapping[Series, int], sign: int) -> Change:
+def _totals(rows: Rows, totals: Sequence[Total], ids: Mapping[Series, int], sign: int, most_errors: int) -> Change:
     key = ("series_id", "status")
     new = {(ids[total.series], total.status): total for total in totals}
     stored = rows.find("totals", key, TOTAL_COUNTS, list(new))
+    other = _others(rows, [of for of in new if of not in stored and is_error(of[1])], new, most_errors)
+    if other:
+        for of in other:
+            gathered = (of[0], OTHER_ERROR)
+            new[gathered] = new[gathered].plus(new[of]) if gathered in new else new[of]
+            del new[of]
+        stored |= rows.find("totals", key, TOTAL_COUNTS, sorted({(of[0], OTHER_ERROR) for of in other}))
     merged = []
     for of, total in new.items():
         counts = [[sign * count for count in more] for more in total.counts]
@@ -232,6 +267,18 @@ def _totals(rows: Rows, totals: Sequence[Total], ids: Mapping[Series, int], sign
             (*of, *(sign * number for number in total.sums), *(json.dumps(c, separators=(",", ":")) for c in counts))
         )
     return Change("totals", key, TOTAL_SUMS, TOTAL_COUNTS, merged)
+
+
+def _others(rows: Rows, fresh: Sequence[Key], totals: Mapping[Key, Total], most: int) -> list[Key]:
+    """Which of a series' kinds of errors that have no row yet get none: the rarer ones, where it has `most`."""
+    named = rows.count_errors(sorted({series_id for series_id, _ in fresh}))
+    other = []
+    for of in sorted(fresh, key=lambda of: (-totals[of].sums[0], of)):
+        if named.get(of[0], 0) >= most:
+            other.append(of)
+        else:
+            named[of[0]] = named.get(of[0], 0) + 1
+    return other
 
 
 def merge_verdicts(rows: Rows, verdicts: Verdicts, sign: int = 1) -> Changes:

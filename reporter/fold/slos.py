@@ -1,4 +1,7 @@
-"""SLOs: known ones go on, changed ones are counted again from the raw calls that are left."""
+"""SLOs: known ones go on, changed ones are counted again from the raw calls that are left.
+
+One that counts what another counts, or counted until now under another name, gets a copy of its tallies instead.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ def unheard(what: str, counted: int, total: int) -> None:
 def register_slos(
     opened: Store, lease: Lease, slos: Sequence[SLO], now_ns: int, progress: Progress
 ) -> list[tuple[int, SLO]]:
-    """The id of each SLO; what is new, or counts other calls than before, is counted from the raw calls first.
+    """The id of each SLO; what counts calls as none did before is counted from the raw calls first.
 
     Reading all calls takes long, so it happens outside the transaction that keeps the result: nobody folds without the
     lease, and a recount that lost it keeps nothing.
@@ -42,8 +45,10 @@ def register_slos(
     retired = [slo_id for key, slo_id in known.items() if key not in current]
     if not fresh and not retired:
         return [(known[slo.name, slo.fingerprint], slo) for slo in slos]
-    verdicts = Verdicts([(-1 - index, slo) for index, slo in enumerate(fresh)])
-    if fresh:
+    counted = {fingerprint: slo_id for (_, fingerprint), slo_id in known.items()}
+    unknown = [slo for slo in fresh if slo.fingerprint not in counted]
+    verdicts = Verdicts([(-1 - index, slo) for index, slo in enumerate(unknown)])
+    if unknown:
         judged, folded = 0, _count_folded(opened)
         progress("calls for new SLOs", 0, folded)
         for calls in _folded_calls(opened, lease):
@@ -52,10 +57,11 @@ def register_slos(
             progress("calls for new SLOs", judged, folded)
     with opened.write() as connection:
         lease.renew(connection)
-        ids = {-1 - index: _insert(connection, slo) for index, slo in enumerate(fresh)}
-        write(connection, merge_verdicts(Rows(connection), verdicts.renumbered(ids)))
-        for slo_id, slo in zip(ids.values(), fresh, strict=True):
-            before = _counters(connection, slo.name, slo_id)
+        ids = {slo.name: _insert(connection, slo, counted.get(slo.fingerprint)) for slo in fresh}
+        new = {-1 - index: ids[slo.name] for index, slo in enumerate(unknown)}
+        write(connection, merge_verdicts(Rows(connection), verdicts.renumbered(new)))
+        for name, slo_id in ids.items():
+            before = _counters(connection, name, slo_id)
             if before is not None:  # its counters carry on from where the old definition left them
                 connection.execute(
                     text("UPDATE slos SET good = :good, bad = :bad WHERE slo_id = :id"),
@@ -72,22 +78,41 @@ def register_slos(
 
 
 def _known(connection: Connection) -> dict[tuple[str, str], int]:
-    rows = connection.execute(text("SELECT slo_id, name, fingerprint FROM slos WHERE retired_at_ns IS NULL"))
+    """The SLOs that are counted; of those with one fingerprint the one that counts from furthest back comes last."""
+    rows = connection.execute(
+        text(
+            "SELECT slo_id, name, fingerprint FROM slos WHERE retired_at_ns IS NULL"
+            " ORDER BY coalesce(counted_from_ns, 0) DESC, slo_id"
+        )
+    )
     return {(row.name, row.fingerprint): int(row.slo_id) for row in rows}
 
 
-def _insert(connection: Connection, slo: SLO) -> int:
-    """A new SLO; raw calls from before the retention's edge are gone, which its reports will say."""
-    pruned_ns = state.get_integer(connection, "calls_pruned_before_ns")
-    return int(
+def _insert(connection: Connection, slo: SLO, like: int | None) -> int:
+    """A new SLO's id: with the counts of the one it is `like`, else with none, and then calls that were pruned are missing."""
+    if like is None:
+        source = "CAST(:since AS BIGINT), 0, 0"
+        since = state.get_integer(connection, "calls_pruned_before_ns") or None
+    else:
+        source, since = "counted_from_ns, good, bad FROM slos WHERE slo_id = :like", None
+    slo_id = int(
         connection.execute(
             text(
                 "INSERT INTO slos (name, fingerprint, counted_from_ns, good, bad)"
-                " VALUES (:name, :fingerprint, :since, 0, 0) RETURNING slo_id"
+                f" SELECT CAST(:name AS TEXT), CAST(:fingerprint AS TEXT), {source} RETURNING slo_id"
             ),
-            {"name": slo.name, "fingerprint": slo.fingerprint, "since": pruned_ns or None},
+            {"name": slo.name, "fingerprint": slo.fingerprint, "since": since, "like": like},
         ).scalar_one()
     )
+    for table, columns in (("slo_tallies", "resolution, bucket, good, bad"), ("slo_minutes", "bucket, minutes")):
+        connection.execute(
+            text(
+                f"INSERT INTO {table} (slo_id, {columns}) SELECT CAST(:id AS BIGINT), {columns} FROM {table}"
+                " WHERE slo_id = :like"
+            ),
+            {"id": slo_id, "like": like},
+        )
+    return slo_id
 
 
 def _counters(connection: Connection, name: str, newer_than: int) -> tuple[int, int] | None:

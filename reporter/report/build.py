@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from reporter import state
 from reporter.report.calls import read_calls
-from reporter.report.jobs import read_jobs
+from reporter.report.jobs import read_job_totals, read_jobs
 from reporter.report.json_form import moment
 from reporter.report.labels import Groups, Labels, read_groups
 from reporter.report.model import ActiveCalls, CallTotals, HistogramTotal, Report, SelfStatus, SLOStatus
@@ -46,12 +46,14 @@ def build(
     counted = read_slos(connection, slos, end, lengths, windows_ns)
     notes += _counted_in_part(counted, end * MINUTE_NS)
     groups = read_groups(connection, labels, max_values_per_label)
+    job_totals = read_job_totals(connection)
     return Report(
         as_of_ns=end * MINUTE_NS,
         slos=counted,
         calls=read_calls(connection, groups, end, [length for length in lengths if length in set(windows_ns)]),
-        jobs=read_jobs(connection, end * MINUTE_NS),
+        jobs=read_jobs(connection, end * MINUTE_NS, job_totals),
         totals=_totals(connection, groups),
+        job_totals=job_totals,
         active=_active(connection, groups),
         self_status=_self_status(connection, groups, folded),
         notes=tuple(notes),
@@ -103,7 +105,7 @@ def _totals(connection: Connection, groups: Groups) -> tuple[CallTotals, ...]:
     sums: dict[tuple[Labels, bool, str], dict[str, int]] = {}
     counts: dict[tuple[Labels, bool, str], dict[str, list[int]]] = {}
     for row in connection.execute(text("SELECT * FROM totals")).mappings():
-        key = (*groups.by_series[row["series_id"]], row["status"])
+        key = (*groups.by_series[row["series_id"]], groups.shown_status(row["status"]))
         summed = sums.setdefault(key, dict.fromkeys(TOTAL_SUMS, 0))
         for name in TOTAL_SUMS:
             summed[name] += row[name]

@@ -83,7 +83,7 @@ def _window(window: CallWindow) -> dict[str, Any]:
         "tokens_per_second": _quantiles(window.tokens_per_second),
         "input_tokens": window.input_tokens,
         "output_tokens": window.output_tokens,
-        "cost_usd": usd(window.cost_nanousd),
+        "cost_usd": None if window.is_unpriced else usd(window.cost_nanousd),
         "unpriced_calls": window.unpriced_calls,
     }
 
@@ -99,7 +99,7 @@ def _job(job: JobStatus) -> dict[str, Any]:
         "last_start_at": moment(job.last_start_at_ns),
         "last_success_at": moment(job.last_success_at_ns),
         "next_run_at": moment(job.next_run_at_ns),
-        "missed_runs": [moment(at_ns) for at_ns in job.missed_runs_at_ns],
+        "missed_runs": None if job.missed_runs_at_ns is None else [moment(at_ns) for at_ns in job.missed_runs_at_ns],
         "late_runs": job.late_runs,
         "overruns": job.overruns,
         "overlaps": job.overlaps,

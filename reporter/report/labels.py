@@ -9,8 +9,11 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection, text
 
 from reporter import state
+from reporter.fold.rows import IS_NAMED_ERROR
 from reporter.report.caps import OTHER, admit
+from reporter.tally import OTHER_ERROR, is_error
 
+_STATUS = "status"
 Labels = tuple[tuple[str, str], ...]
 Group = tuple[Labels, bool]
 """Calls shown together: their labels, and whether they name a model."""
@@ -19,14 +22,21 @@ Group = tuple[Labels, bool]
 class Groups:
     """Which labels each series is shown under, after the cap."""
 
-    def __init__(self, by_series: Mapping[int, Group], names: Mapping[str, Mapping[str, bool]]) -> None:
+    def __init__(
+        self, by_series: Mapping[int, Group], names: Mapping[str, Mapping[str, bool]], gathered: int = 0
+    ) -> None:
         self.by_series = by_series
         self.names = names
+        self._gathered = gathered  # series some of whose errors the fold put together
 
     @property
     def capped(self) -> int:
-        """How many label values are shown as `other`."""
-        return sum(not named for values in self.names.values() for named in values.values())
+        """How many label values are shown as `other`; the errors that the fold put together count once a series."""
+        return self._gathered + sum(not named for values in self.names.values() for named in values.values())
+
+    def shown_status(self, status: str) -> str:
+        """What the status of a total is shown as."""
+        return status if not is_error(status) or self.names[_STATUS].get(status, True) else OTHER_ERROR
 
     def shown(self, label: str, value: str) -> str:
         """What a label value is shown as."""
@@ -49,6 +59,9 @@ def read_groups(connection: Connection, labels: Sequence[str], most: int) -> Gro
         for row in rows:
             calls[getattr(row, label)] += row.calls
         names[label] = admit(known.get(label, {}), calls, most)
+    errors = connection.execute(text(f"SELECT status, sum(calls) FROM totals WHERE {IS_NAMED_ERROR} GROUP BY status"))
+    names[_STATUS] = admit(known.get(_STATUS, {}), {status: int(calls) for status, calls in errors}, most)
+    gathered = connection.execute(text("SELECT count(*) FROM totals WHERE status = :other"), {"other": OTHER_ERROR})
 
     groups = Groups({}, names)
     return Groups(
@@ -60,6 +73,7 @@ def read_groups(connection: Connection, labels: Sequence[str], most: int) -> Gro
             for row in rows
         },
         names,
+        int(gathered.scalar_one()),
     )
 
 

@@ -74,8 +74,13 @@ class CallWindow:
     tokens_per_second: Quantiles
     input_tokens: int
     output_tokens: int
-    cost_nanousd: int
+    cost_nanousd: int  # of the calls whose cost is known
     unpriced_calls: int
+
+    @property
+    def is_unpriced(self) -> bool:
+        """Whether the cost of not one of its calls is known, which is not a cost of 0."""
+        return 0 < self.calls == self.unpriced_calls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +132,7 @@ class ActiveCalls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobStatus:
-    """One batch job at one moment."""
+    """One batch job at one moment; `last_*` are of the latest run that ended, lost ones aside."""
 
     batch_job: str
     state: str  # "ok", "running", "late", "missed", "failed", "lost", "overrun" or "unknown"
@@ -139,13 +144,13 @@ class JobStatus:
     last_exit_code: int | None
     last_items: int | None
     running: int
-    missed_runs_at_ns: tuple[int, ...]
-    late_runs: int
+    missed_runs_at_ns: tuple[int, ...] | None  # None, as for the next two: schedules are not evaluated
+    late_runs: int | None
+    overlaps: int | None
+    runs: int  # that ended since the beginning, up to `as_of`; of those:
     overruns: int
-    overlaps: int
     lost_runs: int
     failed_runs: int
-    runs_total: Mapping[str, int]  # cumulative, by status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +174,7 @@ class Report:
     calls: tuple[CallStats, ...]
     jobs: tuple[JobStatus, ...]
     totals: tuple[CallTotals, ...]  # of now, not of as_of: counters have no past
+    job_totals: Mapping[str, Mapping[str, int]]  # of now: how many runs of a job ended, by status
     active: tuple[ActiveCalls, ...]  # of now
     self_status: SelfStatus
     notes: tuple[str, ...]  # sentences for people: what this report could not reach, and why

@@ -87,6 +87,8 @@ _call_facts = st.fixed_dictionaries(
         "output_tokens": _tokens,
         "reasoning_tokens": st.sampled_from([None, 0, 3]),
         "cost_nanousd": st.sampled_from([None, None, None, 0, 1, 10**9 + 1]),
+        "price_class": st.sampled_from([None, None, None, "standard", "batch", "scale"]),
+        "flags": st.sampled_from([None, None, None, None, "duration", "duration,models"]),
     }
 )  # fmt: skip
 _run_facts = st.fixed_dictionaries(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from reporter import cycle
+from reporter.ids import uuid7
 from reporter.lease import acquire
 from reporter.report.json_form import as_json
 from reporter.report.model import Report
 from reporter.retention import Retention, prune
 from reporter.store import Store, open_store
 from tests.cli.console import run
+from tests.report.effort import Effort
 from tests.report.reference import CONFIG, check
 from tests.report.test_every_number import bring_in, config_for, history
 
@@ -121,6 +124,60 @@ def test_hours_kept_longer_than_minutes_answer_for_whole_hours(database_url: str
     assert after.slos[0].windows["1h"] == before.slos[0].windows["1h"]
     unaligned = cycle.report(store, config_for(database_url), past_ns + MINUTE_NS)
     assert list(unaligned.slos[0].windows) == []
+
+
+# ── calls that recorders did not name ──
+
+
+def test_old_calls_go_whatever_their_ids_are(database_url: str, tmp_path: Path) -> None:
+    dice, store = random.Random(4), open_store(database_url)
+    ids = [str(uuid.UUID(int=dice.getrandbits(128), version=4)) for _ in range(1_600)]
+    ids += [
+        "0",
+        "0-1",
+        "00000000-order-7",
+        "01zz",
+        "Z",
+        "order 17",
+        "~",
+        uuid7(AS_OF_NS + 3 * DAY_NS),
+    ]  # a clock far ahead
+    old = [{**CALLS[0], "call_id": call_id, "ended_at_ns": AS_OF_NS - 36 * DAY_NS} for call_id in ids]
+    fresh = [{**CALLS[0], "call_id": f"new {call_id}", "ended_at_ns": AS_OF_NS - DAY_NS} for call_id in ids[:50]]
+    fresh += [{**CALLS[0], "call_id": uuid7(AS_OF_NS - DAY_NS), "ended_at_ns": AS_OF_NS - DAY_NS}]
+    folded(store, tmp_path, [*old, *fresh])
+    assert sum(call_id.startswith("0") for call_id in ids) > 60
+
+    assert pruned(store, kept(calls=35)) == len(old)
+
+    with store.read() as connection:
+        left = connection.exec_driver_sql("SELECT call_id FROM calls").scalars().all()
+    assert sorted(left) == sorted(str(call["call_id"]) for call in fresh)
+
+
+def test_an_id_that_looks_like_a_later_call_keeps_an_old_one_no_longer_than_that_call(
+    database_url: str, tmp_path: Path
+) -> None:
+    store = open_store(database_url)
+    folded(store, tmp_path, [{**CALLS[0], "call_id": uuid7(AS_OF_NS - DAY_NS), "ended_at_ns": AS_OF_NS - 36 * DAY_NS}])
+    assert pruned(store, kept(calls=35)) == 0
+    assert prune(store, acquire(store, -1), kept(calls=35), AS_OF_NS + 34 * DAY_NS + NS).calls == 1
+
+
+def test_pruning_does_not_read_the_calls_that_stay(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/jobs.db")
+    effort = Effort(store)
+    taken = []
+    for more in (1_000, 20_000):
+        with store.write() as connection:
+            connection.exec_driver_sql(
+                "INSERT INTO calls (call_id, ended_at_ns, operation, status, folded) VALUES (?, ?, 'chat', 'success', 1)",
+                [(uuid7(at_ns), at_ns) for at_ns in range(AS_OF_NS - DAY_NS // 2, AS_OF_NS, DAY_NS // 2 // more)],
+            )
+        effort.taken = 0
+        assert pruned(store, kept(calls=1)) == 0
+        taken.append(effort.taken)
+    assert taken[1] < 1.5 * taken[0] + 10
 
 
 # ── a changed SLO, as a person sees it ──
