@@ -11,10 +11,10 @@ The catalogue is 28 MiB in memory and is imported only when a call needs a price
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, Provider, TieredPrices
@@ -57,6 +57,9 @@ UNKNOWN = Price(None, None)
 SOURCE = "genai-prices"
 DAY_NS = 86_400 * 10**9
 
+OWN = "reporter.yaml"
+PER_MTOK = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
+
 Rate = Callable[[int, int, int, int, int, int], int | None]
 """Nano-dollars of a call at a moment (ns) with so many tokens: input, thereof read from a cache, written to it, written for an
 hour, and output.
@@ -65,11 +68,34 @@ None when the numbers contradict each other: more tokens cached than there were.
 """
 
 
-class PriceList:
-    """The price of a call by provider, model, moment and usage."""
+class Offer(NamedTuple):
+    """How calls are priced, and by whom: SOURCE or OWN."""
 
-    def __init__(self) -> None:
-        self._rates: dict[tuple[str | None, str, int, str | None], Rate | None] = {}
+    rate: Rate
+    source: str
+
+
+class OwnPrice(Protocol):
+    """A price that people set themselves."""
+
+    def sells(self, provider: str, model: str, day: int, price_class: str | None) -> bool:
+        """Whether it is the price of such a call."""
+
+    @property
+    def since_day(self) -> int:
+        """From when on, in days since 1970."""
+
+    @property
+    def usd_per_mtok(self) -> Mapping[str, Decimal]:
+        """USD a million tokens, by the names of PER_MTOK; `input` at least."""
+
+
+class PriceList:
+    """The price of a call by provider, model, moment and usage; `own` prices come before the catalogue's."""
+
+    def __init__(self, own: Sequence[OwnPrice] = ()) -> None:
+        self._own = own
+        self._offers: dict[tuple[str | None, str, int, str | None], Offer | None] = {}
 
     def price(
         self, provider: str | None, model: str, at_ns: int, usage: Usage, price_class: str | None = None
@@ -77,18 +103,58 @@ class PriceList:
         """The cost of one call at `at_ns`; UNKNOWN when model, class or tokens are."""
         if usage.input_tokens is None and usage.output_tokens is None:
             return UNKNOWN
-        rate = self.rate(provider, model, at_ns // DAY_NS, price_class)
-        nanousd = None if rate is None else rate(at_ns, *(tokens or 0 for tokens in usage))
-        return UNKNOWN if nanousd is None else Price(nanousd, SOURCE)
+        offer = self.offer(provider, model, at_ns // DAY_NS, price_class)
+        nanousd = None if offer is None else offer.rate(at_ns, *(tokens or 0 for tokens in usage))
+        return UNKNOWN if offer is None or nanousd is None else Price(nanousd, offer.source)
 
-    def rate(self, provider: str | None, model: str, day: int, price_class: str | None = None) -> Rate | None:
+    def offer(self, provider: str | None, model: str, day: int, price_class: str | None = None) -> Offer | None:
         """What calls of one day (counted from 1970, UTC) cost; None when nobody sells that model there in that class."""
         key = (provider, model, day, price_class)
         try:
-            return self._rates[key]
+            return self._offers[key]
         except KeyError:
-            rate = self._rates[key] = _resolve(*key)
-            return rate
+            offer = self._offers[key] = self._own_offer(*key) or _of_the_catalogue(*key)
+            return offer
+
+    def _own_offer(self, provider: str | None, model: str, day: int, price_class: str | None) -> Offer | None:
+        """The latest of the own prices that fit; of two since the same day the first."""
+        fit = [price for price in self._own if price.sells(provider or "", model, day, price_class)]
+        if not fit:
+            return None
+        prices = max(fit, key=lambda price: price.since_day).usd_per_mtok
+        rate = _by_token({f"{name}_mtok": usd for name, usd in prices.items()})
+        return Offer(rate if "output" in prices else _without_output(rate), OWN)
+
+
+def sellers(model: str) -> list[str]:
+    """Providers that have a model of exactly that name in the catalogue."""
+    from genai_prices.data_snapshot import get_snapshot
+
+    return [provider.id for provider in get_snapshot().providers if any(found.id == model for found in provider.models)]
+
+
+def similar(model: str) -> list[str]:
+    """Models of the catalogue that are called much like `model`."""
+    from difflib import get_close_matches
+
+    from genai_prices.data_snapshot import get_snapshot
+
+    known = sorted({found.id for provider in get_snapshot().providers for found in provider.models})
+    return get_close_matches(model, known, 3, 0.75)
+
+
+def _without_output(rate: Rate) -> Rate:
+    """A price that says nothing of output, an embedding's, is none of a call that has some."""
+
+    def input_only(at_ns: int, tokens: int, read: int, write: int, hour: int, output: int) -> int | None:
+        return None if output else rate(at_ns, tokens, read, write, hour, 0)
+
+    return input_only
+
+
+def _of_the_catalogue(provider: str | None, model: str, day: int, price_class: str | None) -> Offer | None:
+    rate = _resolve(provider, model, day, price_class)
+    return None if rate is None else Offer(rate, SOURCE)
 
 
 def _resolve(provider_name: str | None, model: str, day: int, price_class: str | None) -> Rate | None:
@@ -125,7 +191,7 @@ def _context(
     return None
 
 
-def _by_token(prices: dict[str, Decimal | TieredPrices]) -> Rate:
+def _by_token(prices: Mapping[str, Decimal | TieredPrices]) -> Rate:
     """Rates of a token in millionths of a nano-dollar, by the input size from which they hold for the whole call."""
     starts = sorted({tier.start for price in prices.values() for tier in getattr(price, "tiers", ())})
     rates = [_rates(prices, start) for start in (-1, *starts)]
@@ -145,7 +211,7 @@ def _by_token(prices: dict[str, Decimal | TieredPrices]) -> Rate:
     return rate
 
 
-def _rates(prices: dict[str, Decimal | TieredPrices], start: int) -> tuple[int, ...]:
+def _rates(prices: Mapping[str, Decimal | TieredPrices], start: int) -> tuple[int, ...]:
     def rate(key: str, otherwise: int) -> int:
         price = prices.get(key)
         if price is None:

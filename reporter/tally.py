@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol
 
 from reporter.bounds import DURATION_BOUNDS_NS, SPEED_BOUNDS_PER_1000S
 from reporter.minutes import KINDS
-from reporter.pricing import DAY_NS, SOURCE, PriceList
+from reporter.pricing import DAY_NS, PriceList
 from reporter.sketch import bins_of
 
 MINUTE_NS = 60 * 10**9
@@ -287,7 +287,7 @@ def _add_series(tallies: Tallies, series: Series, rows: Sequence[Row], prices: P
 def _priced(series: Series, calls: _Columns, prices: PriceList | None) -> tuple[list[int | None], list[str | None]]:
     """The cost of each call and its source; what came with a cost keeps it, what asked several models has none."""
     costs, sources = list(calls.cost_nanousd), list(calls.cost_source)
-    day, asked, rate = -1, None, None
+    day, asked, offer = -1, None, None
     for index, (cost, at_ns, tokens, read, write, write_1h, output, price_class, flags) in enumerate(
         zip(
             costs, calls.ended_at_ns, calls.input_tokens, calls.cache_read_tokens, calls.cache_write_tokens,
@@ -300,11 +300,11 @@ def _priced(series: Series, calls: _Columns, prices: PriceList | None) -> tuple[
         elif prices is not None and series.model and (tokens is not None or output is not None):
             if day != at_ns // DAY_NS or asked != price_class:
                 day, asked = at_ns // DAY_NS, price_class
-                rate = prices.rate(series.provider, series.model, day, price_class)
-            if rate is not None and (flags is None or "models" not in flags.split(",")):
-                cost = rate(at_ns, tokens or 0, read or 0, write or 0, write_1h or 0, output or 0)
+                offer = prices.offer(series.provider, series.model, day, price_class)
+            if offer is not None and (flags is None or "models" not in flags.split(",")):
+                cost = offer.rate(at_ns, tokens or 0, read or 0, write or 0, write_1h or 0, output or 0)
                 if cost is not None:
-                    costs[index], sources[index] = cost, SOURCE
+                    costs[index], sources[index] = cost, offer.source
     return costs, sources
 
 

@@ -96,7 +96,17 @@ def default_database() -> str:
 def _validate(document: Document, environ: Mapping[str, str], directory: Path) -> Config:
     problems = list(document.problems)
     data = dict(document.data)
-    for section in ("database", "pushgateway", "report", "retention", "jobs", "slos", "budgets", "exclusions"):
+    for section in (
+        "database",
+        "pushgateway",
+        "report",
+        "retention",
+        "jobs",
+        "slos",
+        "prices",
+        "budgets",
+        "exclusions",
+    ):
         if section in data and data[section] is None:  # `slos:` with everything under it commented out
             del data[section]
     if url := environ.get("REPORTER_DATABASE_URL"):

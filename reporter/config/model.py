@@ -6,6 +6,8 @@ Lengths are nanoseconds here and carry `_ns`; people write `timeout: 10s`.
 import ipaddress
 import re
 import ssl
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal, Self
 from urllib.parse import urlsplit
@@ -14,6 +16,7 @@ from zoneinfo import ZoneInfo
 from pydantic import (
     AfterValidator,
     AwareDatetime,
+    BeforeValidator,
     Field,
     PrivateAttr,
     SecretStr,
@@ -24,8 +27,19 @@ from pydantic import (
 
 from reporter.errors import ConfigError
 from reporter.lease import MOST_TTL_NS
+from reporter.pricing import PER_MTOK
 from reporter.slo.durations import UNITS_NS, format_duration, parse_duration
-from reporter.slo.fields import Duration, Name, PositiveCount, PositiveDecimal, PositiveDuration, Spec, Window, refusal
+from reporter.slo.fields import (
+    Duration,
+    Name,
+    NonNegativeDecimal,
+    PositiveCount,
+    PositiveDecimal,
+    PositiveDuration,
+    Spec,
+    Window,
+    refusal,
+)
 from reporter.slo.spec import SLO, Globs, Where
 
 Label = Literal["batch_job", "operation", "provider", "model"]
@@ -54,6 +68,14 @@ def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
     return directory / path.expanduser()
 
 
+def _day(value: object) -> date:
+    try:
+        return value if type(value) is date else date.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError("must be a day like 2026-11-01") from None
+
+
+Day = Annotated[date, BeforeValidator(_day)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 File = Annotated[Path, AfterValidator(_beside_the_file)]
 
@@ -324,6 +346,40 @@ class Job(Spec):
         return schedule
 
 
+class ModelPrice(Spec):
+    """What a model costs, in USD a million tokens: before the catalogue's price, or where it knows none."""
+
+    model: Globs
+    provider: Globs | None = None
+    price_class: str | None = None
+    since: Day | None = None
+    input: NonNegativeDecimal
+    output: NonNegativeDecimal | None = None
+    cache_read: NonNegativeDecimal | None = None
+    cache_write: NonNegativeDecimal | None = None
+    cache_write_1h: NonNegativeDecimal | None = None
+
+    def sells(self, provider: str, model: str, day: int, price_class: str | None) -> bool:
+        """Whether it is the price of such a call on a day, counted from 1970."""
+        where = Where(provider=self.provider, model=self.model)
+        return (
+            self.since_day <= day
+            and self.price_class == price_class
+            and where.matches(batch_job="", operation="", provider=provider, model=model)
+        )
+
+    @property
+    def since_day(self) -> int:
+        """From when on, in days since 1970."""
+        return (self.since - date(1970, 1, 1)).days if self.since is not None else 0
+
+    @property
+    def usd_per_mtok(self) -> dict[str, Decimal]:
+        """USD a million tokens, of what is said."""
+        told = {name: getattr(self, name) for name in PER_MTOK}
+        return {name: usd for name, usd in told.items() if usd is not None}
+
+
 class CostBudget(Spec):
     """Money that calls may cost in a period."""
 
@@ -366,6 +422,7 @@ class Config(Spec):
     retention: Retention = Retention()
     jobs: dict[Name, Job] = Field(default_factory=dict)
     slos: tuple[SLO, ...] = ()
+    prices: tuple[ModelPrice, ...] = ()
     budgets: tuple[CostBudget, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
 

@@ -31,7 +31,7 @@ from reporter.fold.ends import IS_TWIN, declare_lost, end_runs, fold_runs, go_by
 from reporter.fold.rows import Changes, Rows, find_series, merge, name_series, write
 from reporter.fold.slos import Progress, register_slos, unheard
 from reporter.lease import Lease
-from reporter.pricing import PriceList
+from reporter.pricing import OwnPrice, PriceList
 from reporter.slo.spec import SLO
 from reporter.store import Store
 from reporter.tally import FOLDED, Row, Tallies, tally
@@ -61,6 +61,7 @@ class FoldRules:
     run_lost_after_ns: int = 24 * 3600 * 10**9
     max_duration_ns: Mapping[str, int] | None = None
     most_errors: int = 100
+    prices: Sequence[OwnPrice] = ()
 
 
 def fold(
@@ -115,7 +116,7 @@ def _fold(
     now_ns: int,
     progress: Progress,
 ) -> FoldResult:
-    prices = PriceList()
+    prices = PriceList(rules.prices)
     counted = register_slos(opened, lease, slos, now_ns, progress)
     with opened.write() as connection:
         lease.renew(connection)

@@ -97,6 +97,12 @@ def _positive(number: Decimal) -> Decimal:
     return number
 
 
+def _not_negative(number: Decimal) -> Decimal:
+    if number < 0:
+        raise ValueError("must not be negative")
+    return number
+
+
 def _label_text(text: str) -> str:
     if not text.strip() or text != text.strip():
         raise ValueError("must be text that neither is empty nor begins or ends with a space")
@@ -127,6 +133,7 @@ Objective = Annotated[Decimal, BeforeValidator(_percent), AfterValidator(_object
 """Percent, 1 < x < 100, exact."""
 BudgetPercent = Annotated[Decimal, BeforeValidator(_percent), AfterValidator(_share)]
 PositiveDecimal = Annotated[Decimal, BeforeValidator(_decimal), AfterValidator(_positive)]
+NonNegativeDecimal = Annotated[Decimal, BeforeValidator(_decimal), AfterValidator(_not_negative)]
 Name = Annotated[str, AfterValidator(_label_text)]
 """Text that becomes a label value."""
 Count = Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0)]

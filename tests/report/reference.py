@@ -206,7 +206,11 @@ def close_percentiles(told: dict[str, float | None], values: Iterable[float | No
             continue
         exact = known[math.ceil(Fraction(rank * len(known), 100)) - 1] / scale
         assert estimated is not None
-        assert math.isclose(estimated, exact, rel_tol=0.01, abs_tol=2e-9 if scale == NS else 1e-3), (rank, exact, estimated)
+        assert math.isclose(estimated, exact, rel_tol=0.01, abs_tol=2e-9 if scale == NS else 1e-3), (
+            rank,
+            exact,
+            estimated,
+        )
 
 
 def speed(call: Call) -> Fraction | None:

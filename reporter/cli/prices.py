@@ -1,0 +1,90 @@
+"""`reporter prices`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from reporter.cli.root import Context
+from reporter.cli.terminal import console
+from reporter.errors import ConfigError
+from reporter.pricing import DAY_NS, OWN, PriceList, Usage, sellers, similar
+
+_SHORT, _LONG = 1_000, 1_000_000  # tokens: many models cost more beyond some length
+_KINDS = {
+    "input": lambda n: Usage(n, None, None, None, None),
+    "read from a cache": lambda n: Usage(n, n, None, None, None),
+    "written to a cache": lambda n: Usage(n, None, n, None, None),
+    "written for an hour": lambda n: Usage(n, None, n, n, None),
+    "output, reasoning too": lambda n: Usage(None, None, None, None, n),
+}
+
+
+@click.group()
+def prices() -> None:
+    """Say where prices come from."""
+
+
+@prices.command()
+@click.argument("model")
+@click.option("--provider", help="Whose model; the first that has it, if left out.")
+@click.option("--price-class", help="batch, flex, priority …; standard if left out.")
+@click.option("--on", "day", metavar="DAY", help="On this day, like 2026-11-01; today if left out.")
+@click.pass_obj
+def explain(context: Context, model: str, provider: str | None, price_class: str | None, day: str | None) -> None:
+    """Say what calls to MODEL cost on a day, and who says so; exit 1 if nobody does.
+
+    \b
+    Examples:
+      reporter prices explain gpt-4o
+      reporter prices explain claude-sonnet-4-5 --provider anthropic --on 2026-06-01
+      reporter prices explain gpt-5 --price-class flex
+    """
+    try:
+        when = date.fromisoformat(day) if day else datetime.now(UTC).date()
+    except ValueError:
+        raise ConfigError(f"--on {day!r}: must be a day like 2026-11-01") from None
+    at_ns = ((when - date(1970, 1, 1)).days * 86_400 + 43_200) * 10**9
+    price_list = PriceList(context.config.prices)
+
+    def usd_per_mtok(usage: Callable[[int], Usage], tokens: int) -> float | None:
+        price = price_list.price(provider, model, at_ns, usage(tokens), price_class).nanousd
+        return None if price is None else price / tokens / 1000
+
+    out = console()
+    offer = price_list.offer(provider, model, at_ns // DAY_NS, price_class)
+    if offer is None:
+        _tell_of_no_price(out, model, provider, price_class, when)
+        sys.exit(1)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(f"{model}, {price_class or 'standard'}, on {when}")
+    table.add_column("USD a million tokens", justify="right")
+    for kind, usage in _KINDS.items():
+        price = usd_per_mtok(usage, _SHORT)
+        if price is not None:
+            table.add_row(kind, f"{price:,.4f}".rstrip("0").rstrip("."))
+    out.print(table)
+    long = usd_per_mtok(_KINDS["input"], _LONG)
+    if long != usd_per_mtok(_KINDS["input"], _SHORT) and long is not None:
+        out.print(f"Long requests cost more: {long:g} for input when there is a million of it.", soft_wrap=True)
+    who = "reporter.yaml, under prices" if offer.source == OWN else "the catalogue of genai-prices"
+    out.print(f"So says {who}.", soft_wrap=True)
+
+
+def _tell_of_no_price(out: Console, model: str, provider: str | None, price_class: str | None, when: date) -> None:
+    known, close = sellers(model), similar(model)
+    kind = f" as {price_class}" if price_class else ""
+    whose = f" of {provider}'s" if provider else ""
+    out.print(f"{model}: nobody names a price of it{whose}{kind} on {when}.", soft_wrap=True)
+    if known and provider not in known:
+        out.print(
+            f"It is sold by {', '.join(known)}: say --provider, and provider= where calls are recorded.", soft_wrap=True
+        )
+    elif close and not known:
+        out.print(f"There are {', '.join(close)}.", soft_wrap=True)
+    out.print("Its calls are counted without a price; `prices:` in reporter.yaml gives it one.", soft_wrap=True)

@@ -1,0 +1,66 @@
+"""`reporter prices explain` says what a model costs and who says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.console import run
+
+OWN = 'prices:\n  - {model: "llama-*", provider: in-house, input: 0.2, output: 0.6}\n'
+
+
+def cells(text: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.rsplit(None, 1)] for line in text.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ["gpt-4o", "--on", "2026-11-01"],
+            [["input", "2.5"], ["read from a cache", "1.25"], ["output, reasoning too", "10"]],
+        ),
+        (
+            ["gpt-4o", "--on", "2026-11-01", "--price-class", "batch"],
+            [["input", "1.25"], ["output, reasoning too", "5"]],
+        ),
+        (
+            ["claude-sonnet-4-5", "--provider", "anthropic", "--on", "2026-11-01"],
+            [
+                ["input", "3"],
+                ["written for an hour", "6"],
+                ["Long requests cost more: 6 for input when there is a million of", "it."],
+            ],
+        ),
+        (["llama-70b", "--provider", "in-house"], [["input", "0.2"], ["So says reporter.yaml, under", "prices."]]),
+    ],
+)
+def test_a_price_is_told_with_its_source(tmp_path: Path, arguments: list[str], told: list[list[str]]) -> None:
+    (tmp_path / "reporter.yaml").write_text(OWN)
+    done = run(tmp_path, "prices", "explain", *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line for line in told if line not in cells(done.stdout)] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["gpt-4oo"], "There are gpt-4o"),
+        (["text-embedding-3-small"], "It is sold by azure, openai: say --provider"),
+        (["gpt-4o", "--provider", "groq"], "nobody names a price of it of groq's"),
+        (["gpt-4o", "--price-class", "scale"], "nobody names a price of it as scale"),
+        (["llama-70b", "--provider", "elsewhere"], "`prices:` in reporter.yaml gives it one"),
+    ],
+)
+def test_no_price_is_told_with_what_to_do(tmp_path: Path, arguments: list[str], says: str) -> None:
+    (tmp_path / "reporter.yaml").write_text(OWN)
+    done = run(tmp_path, "prices", "explain", *arguments)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert says in done.stdout
+
+
+def test_a_day_that_is_none_is_refused(tmp_path: Path) -> None:
+    done = run(tmp_path, "prices", "explain", "gpt-4o", "--on", "Friday")
+    assert (done.returncode, done.stderr) == (2, "reporter: --on 'Friday': must be a day like 2026-11-01\n")
