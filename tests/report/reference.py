@@ -194,7 +194,8 @@ def _check_window(window: dict[str, Any], rows: Sequence[tuple[Call, int | None,
         assert round(window["cost_usd"] * NS) == sum(cost or 0 for cost in costs)
     close_percentiles(window["duration_seconds"], [call["duration_ns"] for call in calls], NS)
     close_percentiles(window["ttft_seconds"], [call["ttft_ns"] for call in calls], NS)
-    close_percentiles(window["tokens_per_second"], [rate and float(rate) for _, _, rate in rows], 1)
+    kept = [rate if rate is None else int(rate * 1000) / 1000 for _, _, rate in rows]  # whole tokens per 1000 s
+    close_percentiles(window["tokens_per_second"], kept, 1)
 
 
 def close_percentiles(told: dict[str, float | None], values: Iterable[float | None], scale: int) -> None:
