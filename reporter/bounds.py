@@ -13,5 +13,6 @@ DURATION_BOUNDS_NS = (
 SPEED_BOUNDS = (5, 10, 25, 30, 50, 100, 150, 200, 300, 500, 1000)
 """Output speed, in tokens per second."""
 
-SPEED_BOUNDS_PER_1000S = tuple(bound * 1000 for bound in SPEED_BOUNDS)
-"""Output speed in tokens per 1000 seconds: the integers speeds are kept as."""
+SPEED_SCALE = 10**6
+"""Speeds are kept as integers, tokens per million seconds: rounding a slow one must not add to what percentiles are within."""
+SCALED_SPEED_BOUNDS = tuple(bound * SPEED_SCALE for bound in SPEED_BOUNDS)

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from reporter.bounds import DURATION_BOUNDS_NS, SPEED_BOUNDS_PER_1000S
+from reporter.bounds import DURATION_BOUNDS_NS, SCALED_SPEED_BOUNDS, SPEED_SCALE
 from reporter.family import Buckets, Family, Labels, Metric, Sample
 from reporter.report.model import CallStats, CallTotals, HistogramTotal, Quantiles, Report, SLOStatus
 
@@ -52,8 +52,8 @@ LLM_TIME_TO_FIRST_TOKEN = _histogram(
 LLM_TOKENS_PER_SECOND = _histogram(
     "llm_tokens_per_second",
     "Output speed of LLM calls, in tokens per second.",
-    bounds=SPEED_BOUNDS_PER_1000S,
-    scale=1000,
+    bounds=SCALED_SPEED_BOUNDS,
+    scale=SPEED_SCALE,
 )
 LLM_TOKENS = _counter(
     "llm_tokens_total",

@@ -132,7 +132,7 @@ TABLES = {
             ("cost_nanousd", INTEGER, False),
             ("durations", BLOB, True),  # sketch of duration_ns
             ("ttfts", BLOB, True),  # sketch of ttft_ns
-            ("speeds", BLOB, True),  # sketch of output tokens per 1000 s
+            ("speeds", BLOB, True),  # sketch of output tokens per million seconds
         ),
         ("resolution", "bucket", "series_id"),
         (),
@@ -158,7 +158,7 @@ TABLES = {
             ("cost_nanousd", INTEGER, False),
             ("duration_sum_ns", INTEGER, False),
             ("ttft_sum_ns", INTEGER, False),
-            ("speed_sum", INTEGER, False),  # output tokens per 1000 s
+            ("speed_sum", INTEGER, False),  # output tokens per million seconds
             ("duration_counts", TEXT, False),  # JSON: calls in each histogram bucket, +Inf last, not cumulative
             ("ttft_counts", TEXT, False),
             ("speed_counts", TEXT, False),

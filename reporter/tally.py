@@ -17,7 +17,7 @@ from itertools import compress, pairwise
 from operator import add, itemgetter, sub
 from typing import Any, NamedTuple, Protocol
 
-from reporter.bounds import DURATION_BOUNDS_NS, SPEED_BOUNDS_PER_1000S
+from reporter.bounds import DURATION_BOUNDS_NS, SCALED_SPEED_BOUNDS, SPEED_SCALE
 from reporter.minutes import KINDS
 from reporter.pricing import DAY_NS, PriceList
 from reporter.sketch import bins_of
@@ -25,8 +25,8 @@ from reporter.sketch import bins_of
 MINUTE_NS = 60 * 10**9
 RESOLUTIONS = (1, 60, 1440)
 """Minutes in a bucket: minute, hour, day."""
-MOST_SPEED = 10**9
-"""Output tokens per 1000 s; what is faster is a mistake in the data, and must not make sums overflow."""
+MOST_SPEED = 10**5 * SPEED_SCALE
+"""100,000 tokens a second; what is faster is a mistake in the data, and must not make sums overflow."""
 
 SUMS = (
     "calls", "errors", "lost", "unpriced", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens",
@@ -84,7 +84,8 @@ Row = tuple[Any, ...]
 """A call as columns FOLDED."""
 _SERIES = slice(FOLDED.index("batch_job"), FOLDED.index("model") + 1)
 _ended = itemgetter(FOLDED.index("ended_at_ns"))
-_BOUNDS = (DURATION_BOUNDS_NS, DURATION_BOUNDS_NS, SPEED_BOUNDS_PER_1000S)
+_NS_SCALED = 10**9 * SPEED_SCALE
+_BOUNDS = (DURATION_BOUNDS_NS, DURATION_BOUNDS_NS, SCALED_SPEED_BOUNDS)
 
 
 class Series(NamedTuple):
@@ -309,13 +310,13 @@ def _priced(series: Series, calls: _Columns, prices: PriceList | None) -> tuple[
 
 
 def _speed(output: int | None, duration_ns: int | None, ttft_ns: int | None) -> int | None:
-    """Output tokens per 1000 s; from the first token on, where one came before the end."""
+    """Output tokens per million seconds; from the first token on, where one came before the end."""
     if not output or not duration_ns:
         return None
     if ttft_ns is not None and ttft_ns < duration_ns and output > 1:
-        speed = (output - 1) * 10**12 // (duration_ns - ttft_ns)
+        speed = (output - 1) * _NS_SCALED // (duration_ns - ttft_ns)
     else:
-        speed = output * 10**12 // duration_ns
+        speed = output * _NS_SCALED // duration_ns
     return speed if speed < MOST_SPEED else MOST_SPEED
 
 

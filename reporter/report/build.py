@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from sqlalchemy import Connection, text
 
 from reporter import state
+from reporter.bounds import SPEED_SCALE
 from reporter.report.calls import read_calls
 from reporter.report.jobs import read_job_totals, read_jobs
 from reporter.report.json_form import moment
@@ -136,7 +137,7 @@ def _call_totals(
             counts=tuple(counts["duration_counts"]), sum_scaled=sums["duration_sum_ns"], scale=10**9
         ),
         ttfts=HistogramTotal(counts=tuple(counts["ttft_counts"]), sum_scaled=sums["ttft_sum_ns"], scale=10**9),
-        speeds=HistogramTotal(counts=tuple(counts["speed_counts"]), sum_scaled=sums["speed_sum"], scale=1000),
+        speeds=HistogramTotal(counts=tuple(counts["speed_counts"]), sum_scaled=sums["speed_sum"], scale=SPEED_SCALE),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from reporter.bounds import SPEED_SCALE
 from reporter.minutes import KINDS, Minutes
 from reporter.report.labels import Group, Groups
 from reporter.report.model import CallStats, CallWindow, Quantiles
@@ -106,7 +107,7 @@ def _call_window(window: _Window) -> CallWindow:
         errors=sums["errors"],
         duration_seconds=_quantiles(window.durations, 10**9),
         ttft_seconds=_quantiles(window.ttfts, 10**9),
-        tokens_per_second=_quantiles(window.speeds, 1000),
+        tokens_per_second=_quantiles(window.speeds, SPEED_SCALE),
         input_tokens=sums["input_tokens"],
         output_tokens=sums["output_tokens"],
         cost_nanousd=sums["cost_nanousd"],

@@ -98,7 +98,7 @@ class HistogramTotal:
 
     counts: tuple[int, ...]
     sum_scaled: int  # an integer, so that it never wanders
-    scale: int  # 10**9 for seconds kept as nanoseconds, 1000 for tokens per second kept as tokens per 1000 s
+    scale: int  # 10**9 for seconds kept as nanoseconds, 10**6 for tokens per second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

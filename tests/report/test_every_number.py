@@ -163,9 +163,7 @@ def test_calls_declared_lost_whose_ends_arrive_after_all_leave_no_trace(
     check_exposed(store, config, calls)
 
 
-def test_a_speed_is_within_a_percent_of_the_whole_tokens_per_1000_seconds_it_is_kept_as(
-    database_url: str, tmp_path: Path
-) -> None:
+def test_a_slow_speed_is_within_a_percent_of_what_it_was(database_url: str, tmp_path: Path) -> None:
     told = {"outcome": ("success", None), "ended_at_ns": AS_OF_NS - 1, "operation": "chat", "output_tokens": 1}
     call = {**dict.fromkeys(CALL_COLUMNS), **as_call(1, {**told, "duration_ns": 303_674_461})}  # 3.29299999976 a second
     store = open_store(database_url)
