@@ -20,7 +20,7 @@ LAYERS = (  # lowest first; a module may import its own layer and those below
     ("store", "batches", "filesystem", "migrate", "state", "lease", "bounds", "sketch", "family"),
     ("minutes", "slo", "pricing"),
     ("tally",),
-    ("config", "fold", "ingest", "retention", "query"),
+    ("config", "fold", "ingest", "retention", "query", "reprice"),
     ("report", "cost"),
     ("metrics", "exposition", "publish", "generate", "explain"),
     ("cycle", "schedule", "jobs", "demo"),

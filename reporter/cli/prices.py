@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 
@@ -10,10 +11,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from reporter import cycle
 from reporter.cli.root import Context
-from reporter.cli.terminal import console
+from reporter.cli.terminal import console, fold_progress, shown
 from reporter.errors import ConfigError
 from reporter.pricing import DAY_NS, OWN, PriceList, Usage, sellers, similar
+from reporter.reprice import reprice as again
 
 _SHORT, _LONG = 1_000, 1_000_000  # tokens: many models cost more beyond some length
 _KINDS = {
@@ -27,7 +30,7 @@ _KINDS = {
 
 @click.group()
 def prices() -> None:
-    """Say where prices come from."""
+    """Say where prices come from, and price calls again."""
 
 
 @prices.command()
@@ -88,3 +91,41 @@ def _tell_of_no_price(out: Console, model: str, provider: str | None, price_clas
     elif close and not known:
         out.print(f"There are {', '.join(close)}.", soft_wrap=True)
     out.print("Its calls are counted without a price; `prices:` in reporter.yaml gives it one.", soft_wrap=True)
+
+
+@prices.command()
+@click.option("--since", required=True, metavar="DAY", help="Calls that ended since this day, like 2026-11-01.")
+@click.option("--dry-run", is_flag=True, help="Show the difference and change nothing.")
+@click.pass_obj
+def reprice(context: Context, since: str, dry_run: bool) -> None:
+    """Price calls again, with the prices there are now; --dry-run shows the difference first.
+
+    What came with its cost keeps it. Counters at the gateway never fall: one that would is held until it is passed again.
+    """
+    try:
+        since_ns = (date.fromisoformat(since) - date(1970, 1, 1)).days * DAY_NS
+    except ValueError:
+        raise ConfigError(f"--since {since!r}: must be a day like 2026-11-01") from None
+    config, store = context.config, context.looked_at
+    with cycle.leased(store, config) as lease, fold_progress() as progress:
+        cycle.catch_up(store, lease, config, progress)
+        changed = again(
+            store, lease, config.slos, PriceList(config.prices), since_ns=since_ns, now_ns=time.time_ns(),
+            most_errors=config.report.max_values_per_label, apply=not dry_run, progress=progress,
+        )  # fmt: skip
+    out = console()
+    if not changed:
+        out.print("Every call has the price it would get now.")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("provider", "model"):
+        table.add_column(name, overflow="fold")
+    for name in ("calls", "USD before", "USD after", "newly priced", "no longer"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for (provider, model), found in changed.items():
+        table.add_row(
+            shown(provider or "–"), shown(model), f"{found.calls:,}", f"{found.before_nanousd / 1e9:,.4f}",
+            f"{found.after_nanousd / 1e9:,.4f}", f"{found.priced:,}", f"{found.unpriced:,}",
+        )  # fmt: skip
+    out.print(table)
+    out.print("Nothing was changed; without --dry-run it is." if dry_run else "So it is now.")
