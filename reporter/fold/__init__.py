@@ -27,7 +27,7 @@ from sqlalchemy import text
 
 from reporter import state
 from reporter.errors import StoreError
-from reporter.fold.ends import IS_TWIN, declare_lost, end_runs, fold_runs, go_by_keys, resolve_twins
+from reporter.fold.ends import IS_TWIN, RUNS, declare_lost, end_runs, fold_runs, go_by_keys, resolve_twins
 from reporter.fold.rows import Changes, Rows, find_series, merge, name_series, write
 from reporter.fold.slos import Progress, register_slos, unheard
 from reporter.lease import Lease
@@ -118,13 +118,7 @@ def _fold(
 ) -> FoldResult:
     prices = PriceList(rules.prices)
     counted = register_slos(opened, lease, slos, now_ns, progress)
-    with opened.write() as connection:
-        lease.renew(connection)
-        end_runs(connection, rules.max_duration_ns or {}, rules.run_lost_after_ns, now_ns)
-    runs = _fold_runs(opened, lease)
-    with opened.write() as connection:
-        lease.renew(connection)
-        lost = declare_lost(connection, rules.lost_after_ns, now_ns)
+    runs, lost = _fold_ends(opened, lease, rules, now_ns)
     folded = _fold_calls(opened, lease, counted, prices, rules.most_errors, progress)
     with opened.write() as connection:  # now that little is left to look through
         lease.renew(connection)
@@ -134,16 +128,17 @@ def _fold(
     return FoldResult(calls=folded, lost_calls=lost, corrected_calls=corrected, runs=runs)
 
 
-def _fold_runs(opened: Store, lease: Lease) -> int:
-    """Count runs that ended; how many."""
+def _fold_ends(opened: Store, lease: Lease, rules: FoldRules, now_ns: int) -> tuple[int, int]:
+    """Count runs that ended, then declare calls lost; how many of each.  One transaction, unless there are many runs."""
     folded = 0
     while True:
         with opened.write() as connection:
             lease.renew(connection)
+            end_runs(connection, rules.max_duration_ns or {}, rules.run_lost_after_ns, now_ns)
             counted = fold_runs(connection)
-        folded += counted
-        if not counted:
-            return folded
+            folded += counted
+            if counted < RUNS:
+                return folded, declare_lost(connection, rules.lost_after_ns, now_ns)
 
 
 def _fold_calls(

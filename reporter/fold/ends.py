@@ -16,7 +16,8 @@ IS_UNFOLDED = "(folded_status IS NULL OR folded_status <> status)"
 """SQL: a run is in progress or not counted yet; the index runs_unfolded has just those."""
 LONGEST_RUN = "longest_run_ns"
 """Under which name `state` has how long any run that was counted took."""
-_RUNS = 5_000
+RUNS = 5_000
+"""Runs counted in one transaction."""
 
 
 def end_runs(connection: Connection, max_duration_ns: Mapping[str, int], run_lost_after_ns: int, now_ns: int) -> None:
@@ -36,12 +37,12 @@ def end_runs(connection: Connection, max_duration_ns: Mapping[str, int], run_los
 
 
 def fold_runs(connection: Connection) -> int:
-    """Count some of the runs that ended, or ended otherwise than they were counted; how many, 0 when none is left."""
+    """Count some runs that ended, or ended otherwise than they were counted; how many, below RUNS when none is left."""
     new = f"{IS_UNFOLDED} AND status <> 'running'"
     if state.get(connection, LONGEST_RUN) is None:
         _keep_longest(connection, "ended_at_ns IS NOT NULL", {})
     last = connection.execute(
-        text(f"SELECT max(run_id) FROM (SELECT run_id FROM runs WHERE {new} ORDER BY run_id LIMIT {_RUNS}) AS few")
+        text(f"SELECT max(run_id) FROM (SELECT run_id FROM runs WHERE {new} ORDER BY run_id LIMIT {RUNS}) AS few")
     ).scalar()
     if last is None:
         return 0
