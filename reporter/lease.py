@@ -13,12 +13,14 @@ import time
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from reporter.errors import LeaseHeld
 from reporter.ids import uuid7
 from reporter.store import Store
 
 NAME = "reporter"
+SERIALIZATION_FAILURE = "40001"
 MOST_TTL_NS = 3600 * 10**9
 """No lease is longer; one that seems to run out later was taken while the clock was wrong, and is void."""
 
@@ -37,11 +39,16 @@ class Lease:
             LeaseHeld: it had run out and another reporter took it; roll back.
         """
         now_ns = _now_ns(connection)
-        renewed = connection.execute(
-            text("UPDATE leases SET expires_at_ns = :expires WHERE name = :name AND holder = :holder"),
-            {"expires": now_ns + self.ttl_ns, "name": NAME, "holder": self.holder},
-        )
-        if renewed.rowcount != 1:
+        try:
+            renewed = connection.execute(
+                text("UPDATE leases SET expires_at_ns = :expires WHERE name = :name AND holder = :holder"),
+                {"expires": now_ns + self.ttl_ns, "name": NAME, "holder": self.holder},
+            ).rowcount
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != SERIALIZATION_FAILURE:
+                raise
+            renewed = 0  # only who takes it over changes this row beside its holder
+        if renewed != 1:
             raise LeaseHeld("this reporter's lease ran out and another one took over; nothing of this step was kept")
 
 

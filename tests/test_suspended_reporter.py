@@ -8,10 +8,11 @@ import subprocess
 import sys
 import time
 
+import pytest
 from sqlalchemy import text
 
 from reporter.config import parse_config
-from reporter.errors import StoreError
+from reporter.errors import LeaseHeld, StoreError
 from reporter.fold import FoldRules, fold
 from reporter.lease import acquire, release
 from reporter.store import Store, open_store
@@ -93,3 +94,17 @@ def test_a_reporter_that_sleeps_through_its_lease_keeps_nothing(database_url: st
         assert told == [(number + 1) * CALLS] * 6
         time.sleep(LEASE_NS / 1e9)
     assert taken_over > 0
+
+
+def test_a_lease_that_is_taken_over_at_the_moment_it_is_renewed_is_lost(postgres_url: str) -> None:
+    store = open_store(postgres_url)
+    lease = acquire(store, 1)
+
+    def wake_up_too_late() -> None:
+        with store.write() as connection:
+            connection.execute(text("SELECT count(*) FROM leases"))  # what this transaction sees from now on
+            acquire(store, 60 * 10**9)
+            lease.renew(connection)
+
+    with pytest.raises(LeaseHeld, match="another one took over"):
+        wake_up_too_late()
