@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     Fact = dict[str, Any]
 
 LOCK_SECONDS = 0.1  # a write; a call writes at most twice
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.00005, 0.0005
-"""Between two tries of a write that meets another one: SQLite's own first pause is 1 ms, seventy writes long."""
+PAUSE_SECONDS = 0.001
+"""Between two tries of a write that meets another one: SQLite's own pauses grow to 100 ms, shorter ones only burn CPU."""
 PAGE_BYTES = 2048  # a write is a page into the WAL, whatever the row's size
 CHECKPOINT_PAGES = 4_000  # 8 MB; the job that fills them waits for the disk
 RETRY_SECONDS = 1.0  # after an opening that failed
@@ -142,7 +142,7 @@ class SQLiteSink:
     ) -> bool:
         """What an error of a write means; whether the fact is in the database after all."""
         driver = _driver()
-        pause, until = FIRST_PAUSE_SECONDS, monotonic() + LOCK_SECONDS
+        until = monotonic() + LOCK_SECONDS
         while True:
             if isinstance(error, driver.IntegrityError):  # known already; a call that counts as lost gets its true end
                 if call is not None:
@@ -155,8 +155,7 @@ class SQLiteSink:
             if monotonic() > until:
                 self._waits = False  # whoever comes next does not wait again, until a write succeeds
                 return False
-            sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            sleep(PAUSE_SECONDS)
             try:
                 cursor.execute(statement, values)
                 return True
