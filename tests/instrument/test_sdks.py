@@ -177,3 +177,50 @@ def test_the_pages_programs_do_what_the_page_says(tmp_path: Path) -> None:
             "SELECT operation, provider, model, input_tokens, retries FROM calls ORDER BY 1"
         ).fetchall()
     assert told == [("chat", "openai", "gpt-4o", 1000, 0), ("summarise", "openai", "gpt-4o", 2000, 0)]
+
+
+LEAKY = """
+import openai, reporter
+client = reporter.instrument(openai.OpenAI(api_key="canary-key-9c4", base_url={url!r}, max_retries=0, timeout=1))
+said = [{{"role": "user", "content": "canary-prompt-5f2"}}]
+for model in ("gpt-4o", "broken", "busy-9", "hang", "cut", "error-event", "gzip-m"):
+    for stream in (False, True):
+        try:
+            answer = client.chat.completions.create(model=model, messages=said, stream=stream, user="canary-prompt-5f2")
+            list(answer)
+        except openai.OpenAIError:
+            pass
+        try:
+            client.get("/users/canary-prompt-5f2@example.org?token=canary-key-9c4", cast_to=object)
+        except openai.OpenAIError:
+            pass
+"""
+
+
+def test_neither_prompts_nor_answers_nor_keys_are_in_any_file_or_output(tmp_path: Path) -> None:
+    sdk = SDKS / "openai-3"
+    if not sdk.is_dir():
+        pytest.fail("no SDK") if os.environ.get("CI") else pytest.skip("no SDK")
+    environment = {**os.environ, "REPORTER_DATABASE_URL": f"sqlite:///{tmp_path}/jobs.db"}
+    with LLMServer() as server:
+        job = subprocess.run(
+            [sys.executable, "-c", LEAKY.format(url=f"{server.url}/v1")], capture_output=True, check=True,
+            env={**environment, "PYTHONPATH": f"{sdk}{os.pathsep}{ROOT}"},
+        )  # fmt: skip
+    outputs = [job.stdout, job.stderr]
+    commands = (
+        ["report"],
+        ["report", "--format", "json"],
+        ["push", "--dry-run"],
+        ["cost"],
+        ["sql", "SELECT * FROM v_calls"],
+    )
+    for command in commands:
+        done = subprocess.run(
+            [sys.executable, "-m", "reporter", *command], env=environment, cwd=tmp_path, capture_output=True, check=True
+        )
+        outputs += [done.stdout, done.stderr]
+    files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(b"gpt-4o" in content for content in files)
+    for canary in (CANARY, "canary-prompt-5f2", "canary-key-9c4"):
+        assert not [content for content in (*files, *outputs) if canary.encode() in content], canary
