@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -165,10 +165,10 @@ def _resolve(provider_name: str | None, model: str, day: int, price_class: str |
         provider, info = get_snapshot().find_provider_model(model, None, name, None)
     except LookupError:
         return None
-    hours = [datetime.fromtimestamp(day * 86_400 + hour * 3600, UTC) for hour in range(24)]
+    hours = _hours(day)
     context = _context(provider, info, hours, price_class)
     if price_class and context is None and price_class not in _STANDARD:
-        return None
+        return _resolve_later(provider, info, hours, price_class)
     hourly = [info.get_prices(hour, context) for hour in hours]
     prices = {key: value for key, value in vars(hourly[0]).items() if value is not None}
     if any(other != hourly[0] for other in hourly[1:]) or _LIBRARY_PRICES & prices.keys() or "input_mtok" not in prices:
@@ -188,6 +188,32 @@ def _context(
             constraint is None or all(constraint.active(hour) for hour in hours)
         ):
             return variant.when
+    return None
+
+
+def _hours(day: int) -> list[datetime]:
+    return [datetime.fromtimestamp(day * 86_400 + hour * 3600, UTC) for hour in range(24)]
+
+
+def _resolve_later(provider: Provider, info: ModelInfo, hours: Sequence[datetime], price_class: str) -> Rate | None:
+    """The price of a class that was sold before the day from which the catalogue has it: that day's, if the standard price has
+    not changed in between."""
+    for variant in info.price_variants or ():
+        start = getattr(variant.constraint, "start_date", None)
+        if (
+            start is None
+            or start <= hours[0].date()
+            or not any(variant.when == {key: price_class} for key in _CLASS_KEYS)
+        ):
+            continue
+        later = _hours((start - date(1970, 1, 1)).days)
+        context = _context(provider, info, later, price_class)
+        standard = {hour: info.get_prices(hour, None) for hour in (*hours, *later)}
+        if context is None or any(price != standard[later[0]] for price in standard.values()):
+            continue
+        prices = {key: value for key, value in vars(info.get_prices(later[0], context)).items() if value is not None}
+        if "input_mtok" in prices and not _LIBRARY_PRICES & prices.keys():
+            return _by_token(prices)
     return None
 
 

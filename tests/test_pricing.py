@@ -103,9 +103,22 @@ def test_a_class_without_a_price_is_not_priced_as_standard(provider: str, model:
     assert PriceList().price(provider, model, AT_NS, Usage(1, None, None, None, 1), price_class) == UNKNOWN
 
 
-def test_a_class_has_no_price_before_the_catalogue_knows_it() -> None:
-    before_ns = int(datetime(2025, 11, 1, 12, tzinfo=UTC).timestamp()) * 10**9
-    assert PriceList().price("openai", "gpt-4o", before_ns, Usage(1, None, None, None, 1), "batch") == UNKNOWN
+@pytest.mark.parametrize(
+    ("provider", "model", "price_class", "day", "nanousd"),
+    [
+        ("openai", "gpt-4o", "batch", (2025, 11, 1), 1_750_000),  # half of 3,500,000
+        ("anthropic", "claude-sonnet-4-5", "batch", (2025, 11, 1), 2_250_000),
+        ("google", "gemini-2.5-flash", "batch", (2025, 11, 1), 275_000),
+        ("openai", "o3", "flex", (2025, 11, 1), 1_400_000),
+        ("openai", "o3", "batch", (2025, 4, 20), None),  # o3 cost five times as much then
+        ("openai", "gpt-4o", "flex", (2025, 11, 1), None),
+    ],
+)
+def test_a_class_sold_before_the_catalogue_has_it_costs_what_it_later_does_while_the_standard_price_is_the_same(
+    provider: str, model: str, price_class: str, day: tuple[int, int, int], nanousd: int | None
+) -> None:
+    at_ns = int(datetime(*day, 12, tzinfo=UTC).timestamp()) * 10**9
+    assert PriceList().price(provider, model, at_ns, Usage(1000, None, None, None, 100), price_class).nanousd == nanousd
 
 
 def test_a_price_computed_by_hand() -> None:
