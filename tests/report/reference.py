@@ -239,7 +239,8 @@ def cost_nanousd(call: Call) -> int | None:
 
 CONTEXTS: dict[str | None, dict[str, str] | None] = {None: None, "standard": None, "batch": {"processing": "batch"}}
 """What the library must be told of a price class; of others it knows nothing that the models of these tests have."""
-BATCH_KNOWN_FROM = datetime(2026, 10, 14, tzinfo=UTC)  # its prices of that class hold from then on
+BATCH_KNOWN_FROM = datetime(2026, 10, 14, tzinfo=UTC)
+"""From then on it has prices of that class; those of the models here were half of the same standard prices before, too."""
 
 
 @cache
@@ -256,8 +257,10 @@ def _priced(
     if (cached or 0) > (input_ or 0):
         return None  # a usage that contradicts itself
     at = datetime.fromtimestamp(day * 86_400, UTC)
-    if price_class not in CONTEXTS or (price_class == "batch" and at < BATCH_KNOWN_FROM):
+    if price_class not in CONTEXTS:
         return None
+    if price_class == "batch":
+        at = max(at, BATCH_KNOWN_FROM)
     try:
         price = calc_price(
             usage, model, provider_id=provider, genai_request_timestamp=at, price_context=CONTEXTS[price_class]
