@@ -28,7 +28,7 @@ COMMANDS = {
     "prune": ("reporter.cli.prune", "prune", "Delete what is older than the retention says."),
     "push": ("reporter.cli.push", "push", "Fold, report, and PUT the whole truth to the Pushgateway."),
     "cost": ("reporter.cli.cost", "cost", "Say what calls cost, by job, model, provider, operation or day."),
-    "prices": ("reporter.cli.prices", "prices", "Say where prices come from."),
+    "prices": ("reporter.cli.prices", "prices", "Say where prices come from, and price calls again."),
     "sql": ("reporter.cli.sql", "sql", "Ask the database a question in SQL; only reads."),
     "report": ("reporter.cli.report", "report", "Show SLOs, calls and cost; sends nothing."),
 }

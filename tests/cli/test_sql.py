@@ -119,10 +119,10 @@ def test_postgres_reaches_nothing_that_writes(tmp_path: Path, postgres_url: str,
 
 def test_a_role_that_may_read_views_reads_nothing_else(tmp_path: Path, postgres: Postgres, postgres_url: str) -> None:
     with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute("CREATE ROLE asker LOGIN")
-        connection.execute("GRANT SELECT ON v_calls, v_runs TO asker")
+        connection.execute("CREATE ROLE reader_of_views LOGIN")
+        connection.execute("GRANT SELECT ON v_calls, v_runs TO reader_of_views")
         name = connection.info.dbname
-    url = postgres.url(name).replace("//owner@", "//asker@")
+    url = postgres.url(name).replace("//owner@", "//reader_of_views@")
     allowed = run(tmp_path, "--database", url, "sql", "SELECT count(*) AS n FROM v_calls", "--format", "json")
     assert json.loads(allowed.stdout) == [{"n": 0}]
     done = run(tmp_path, "--database", url, "sql", "SELECT * FROM pushes")
