@@ -21,7 +21,7 @@ import reporter.config
 import reporter.metrics
 from reporter.config import Config, default_database, find_config, load_config, parse_config
 from reporter.config.document import parse_document
-from reporter.config.model import METRIC_LABELS
+from reporter.config.gateway import METRIC_LABELS
 from reporter.errors import ConfigError
 from reporter.family import Metric
 from reporter.sinks.open import default_url

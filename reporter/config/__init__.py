@@ -13,17 +13,11 @@ from pydantic import ValidationError
 
 from reporter.config.complaints import problems_of
 from reporter.config.document import Document, Problem, parse_document, read_document
-from reporter.config.model import (
-    Config,
-    CostBudget,
-    Exclusion,
-    Job,
-    Pushgateway,
-    ReportSettings,
-    Retention,
-    duplicate_names,
-)
+from reporter.config.gateway import Pushgateway
+from reporter.config.jobs import Job
+from reporter.config.model import Config, Exclusion, ReportSettings, Retention, duplicate_names
 from reporter.config.model import database_url as _database_url
+from reporter.config.money import CostBudget
 from reporter.errors import ConfigError
 from reporter.sinks.spool import state_directory
 
