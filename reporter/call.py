@@ -69,9 +69,9 @@ class Recording:
     def __init__(self) -> None:
         self._entered: list[Any] = []
 
-    def begin(self) -> Any:
-        """Begin one; a context manager that ends it."""
-        raise NotImplementedError
+    if TYPE_CHECKING:
+
+        def begin(self) -> Any: ...
 
     def __call__(self, function: F) -> F:
         from reporter.decorate import decorate
@@ -168,7 +168,8 @@ class ActiveCall:
     flags: list[str] | None = None
     added: dict[str, int] | None = None  # what inner calls told, summed
     said: set[str] | None = None  # the counts that the user's code told itself: they win over what the wire tells
-    usages: dict[ActiveCall, str] | None = None  # `usage_status` of it and of each inner call
+    usage_status: str | None = None
+    usages: dict[str, int] | None = None  # how many of it and its inner calls have each `usage_status`
     wire: Any = None  # what its requests have told, if an instrumented client sends them
     started_ns = 0  # of the monotonic clock
     ended_ns: int | None = None  # the same, where its end was before whoever closes it knows
@@ -258,7 +259,10 @@ class ActiveCall:
         target = self.owner or self
         if target.usages is None:
             target.usages = {}
-        target.usages[self] = status
+        if self.usage_status is not None:
+            target.usages[self.usage_status] -= 1
+        self.usage_status = status
+        target.usages[status] = target.usages.get(status, 0) + 1
 
     def name_model(self, provider: str | None, model: str | None) -> None:
         """What a call inside this one is to; this one's, if it has not said, and a flag if it has said another."""
@@ -395,8 +399,8 @@ class ActiveCall:
             for name, value in self.added.items():
                 fact[name] = min(fact.get(name, 0) + value, _COUNTS[name])
         if self.usages:
-            told = set(self.usages.values())
-            fact.setdefault("usage_status", "partial" if len(told) > 1 else told.pop())
+            told = [status for status, calls in self.usages.items() if calls]
+            fact.setdefault("usage_status", "partial" if len(told) > 1 else told[0])
         if self.attributes:
             if self.flags is None:
                 self.flags = []
