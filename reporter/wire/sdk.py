@@ -25,6 +25,7 @@ _PLACES = (
     ("sdk_configuration", "client"),
     ("sdk_configuration", "async_client"),
 )
+_COPIES = ("copy", "with_options")
 _METHODS = (("request",), ("_api_client", "_request"), ("_api_client", "_async_request"))
 
 
@@ -71,21 +72,24 @@ def wrap(client: object, watching: Watching) -> None:
     for inner in clients_of(client):
         send = inner.send
         inner.__dict__["send"] = watched_send(watching, send, is_coroutine_function(send))
-    if _is_http_client(client):
-        return
+    if not _is_http_client(client):
+        _tell_calls(client)
+
+
+def _tell_calls(client: Any) -> None:
+    """Know which requests are one call of this SDK's client, and of the copies it makes of itself."""
     for holder, name in _methods(client):
         holder.__dict__[name] = _one_call(getattr(holder, name))
-    for name in ("copy", "with_options"):
-        copy = getattr(client, name, None)
-        if copy is not None and hasattr(client, "__dict__"):
-            client.__dict__[name] = _copied(copy)
+    for name in _COPIES:
+        if hasattr(client, name):
+            client.__dict__[name] = _copied(getattr(client, name))
 
 
 def unwrap(client: object) -> None:
     """Undo `wrap`."""
     holders = [(inner, "send") for inner in clients_of(client)]
     if not _is_http_client(client):
-        holders += [*_methods(client), (client, "copy"), (client, "with_options")]
+        holders += [*_methods(client), *((client, name) for name in _COPIES)]
     for holder, name in holders:
         if hasattr(holder.__dict__.get(name), "__reporter__"):
             del holder.__dict__[name]
@@ -121,10 +125,7 @@ def _copied(copy: Callable[..., Any]) -> Callable[..., Any]:
 
     def copied(*args: Any, **kwargs: Any) -> Any:
         made = copy(*args, **kwargs)
-        for holder, name in _methods(made):
-            holder.__dict__[name] = _one_call(getattr(holder, name))
-        for name in ("copy", "with_options"):
-            made.__dict__[name] = _copied(getattr(made, name))
+        _tell_calls(made)
         return made
 
     copied.__reporter__ = copy  # type: ignore[attr-defined]

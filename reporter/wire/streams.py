@@ -61,6 +61,12 @@ class _Base:
     def __del__(self) -> None:
         self._told(self._exchange.broke, GeneratorExit())
 
+    def _passed(self, data: bytes) -> None:
+        try:
+            self._exchange.passed(data if self._decode is None else self._decode(data))
+        except BaseException as error:
+            self._exchange.active.recorder.wall(error)
+
     def _told(self, what: Callable[..., None], *arguments: Any) -> None:
         try:
             what(*arguments)
@@ -70,13 +76,9 @@ class _Base:
 
 class _Observed(_Base):
     def __iter__(self) -> Iterator[bytes]:
-        passed, decode = self._exchange.passed, self._decode
         try:
             for data in self._inner:
-                try:
-                    passed(data if decode is None else decode(data))
-                except BaseException as error:
-                    self._exchange.active.recorder.wall(error)
+                self._passed(data)
                 yield data
         except BaseException as error:
             self._told(self._exchange.broke, error)
@@ -90,13 +92,9 @@ class _Observed(_Base):
 
 class _AsyncObserved(_Base):
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        passed, decode = self._exchange.passed, self._decode
         try:
             async for data in self._inner:
-                try:
-                    passed(data if decode is None else decode(data))
-                except BaseException as error:
-                    self._exchange.active.recorder.wall(error)
+                self._passed(data)
                 yield data
         except BaseException as error:
             self._told(self._exchange.broke, error)
