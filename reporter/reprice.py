@@ -17,10 +17,10 @@ from reporter import state
 from reporter.fold.rows import Rows, store
 from reporter.fold.slos import Progress, register_slos, unheard
 from reporter.lease import Lease
-from reporter.pricing import DAY_NS, OWN, SOURCE, PriceList
+from reporter.pricing import OWN, SOURCE, UNKNOWN, PriceList, Usage
 from reporter.slo.spec import SLO
 from reporter.store import Store
-from reporter.tally import FOLDED, MINUTE_NS, Row, tally
+from reporter.tally import FOLDED, MINUTE_NS, Row, asked_several, tally
 
 _CHUNK = 5_000
 _AT = {name: place for place, name in enumerate(FOLDED)}
@@ -96,20 +96,11 @@ def _priced_calls(opened: Store, since_ns: int) -> Iterator[list[Row]]:
 def _anew(row: Row, prices: PriceList) -> Row:
     """The call with the price it has now."""
     call = dict(zip(FOLDED, row, strict=True))
-    cost = source = None
-    if call["input_tokens"] is not None or call["output_tokens"] is not None:
-        offer = prices.offer(call["provider"], call["model"], call["ended_at_ns"] // DAY_NS, call["price_class"])
-        if offer is not None and "models" not in (call["flags"] or "").split(","):
-            tokens = (
-                "input_tokens",
-                "cache_read_tokens",
-                "cache_write_tokens",
-                "cache_write_1h_tokens",
-                "output_tokens",
-            )
-            cost = offer.rate(call["ended_at_ns"], *(call[name] or 0 for name in tokens))
-            source = None if cost is None else offer.source
-    return tuple({**call, "cost_nanousd": cost, "cost_source": source}.values())
+    price = UNKNOWN
+    if not asked_several(call["flags"] or ""):
+        usage = Usage(*(call[name] for name in Usage._fields))
+        price = prices.price(call["provider"], call["model"], call["ended_at_ns"], usage, call["price_class"])
+    return tuple({**call, "cost_nanousd": price.nanousd, "cost_source": price.source}.values())
 
 
 def _add(found: Repriced, old: Row, new: Row) -> None:

@@ -302,11 +302,16 @@ def _priced(series: Series, calls: _Columns, prices: PriceList | None) -> tuple[
             if day != at_ns // DAY_NS or asked != price_class:
                 day, asked = at_ns // DAY_NS, price_class
                 offer = prices.offer(series.provider, series.model, day, price_class)
-            if offer is not None and (flags is None or "models" not in flags.split(",")):
+            if offer is not None and (flags is None or not asked_several(flags)):
                 cost = offer.rate(at_ns, tokens or 0, read or 0, write or 0, write_1h or 0, output or 0)
                 if cost is not None:
                     costs[index], sources[index] = cost, offer.source
     return costs, sources
+
+
+def asked_several(flags: str) -> bool:
+    """Whether a call's tokens are of several models, so that no price fits them."""
+    return "models" in flags.split(",")
 
 
 def _speed(output: int | None, duration_ns: int | None, ttft_ns: int | None) -> int | None:
