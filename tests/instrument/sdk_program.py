@@ -116,7 +116,8 @@ def openai_like(sync: Any, make_async: Callable[[], Any]) -> None:
 
     async def cancelled() -> None:
         task = asyncio.ensure_future(chat(make_async(), "hang"))
-        await asyncio.sleep(0.2)
+        while not sink.starts:
+            await asyncio.sleep(0.01)
         task.cancel()
         await asyncio.sleep(0)
         task.cancel()

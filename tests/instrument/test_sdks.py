@@ -61,6 +61,14 @@ EXPECTED: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+def directory_of(sdk: str) -> Path:
+    """Where an SDK is installed; without it a test is left out, and fails in CI."""
+    if not (SDKS / sdk).is_dir():
+        message = f"no SDK in {SDKS / sdk}: run `make test`"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    return SDKS / sdk
+
+
 @pytest.fixture(scope="session")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What each SDK's program recorded; each runs once."""
@@ -68,13 +76,11 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
     def run(sdk: str) -> dict[str, Any]:
         if sdk not in known:
-            if not (SDKS / sdk).is_dir():
-                message = f"no SDK in {SDKS / sdk}: run `make test`"
-                pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+            directory = directory_of(sdk)
             with LLMServer() as server:
                 done = subprocess.run(
                     [sys.executable, "-m", "tests.instrument.sdk_program", KINDS[sdk], server.url], cwd=ROOT,
-                    env={**os.environ, "PYTHONPATH": f"{SDKS / sdk}{os.pathsep}{ROOT}"}, capture_output=True, text=True,
+                    env={**os.environ, "PYTHONPATH": f"{directory}{os.pathsep}{ROOT}"}, capture_output=True, text=True,
                     timeout=120, check=False,
                 )  # fmt: skip
             assert done.returncode == 0, done.stderr[-3000:]
@@ -162,9 +168,7 @@ def test_nothing_of_what_was_said_is_kept(recorded: Any, sdk: str) -> None:
 def test_the_pages_programs_do_what_the_page_says(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "instrument.md").read_text()
     first, around = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    sdk = SDKS / "openai-3"
-    if not sdk.is_dir():
-        pytest.fail("no SDK") if os.environ.get("CI") else pytest.skip("no SDK")
+    sdk = directory_of("openai-3")
     with LLMServer() as server:
         subprocess.run(
             [sys.executable, "-c", first.replace("URL", repr(f"{server.url}/v1")) + around], check=True, timeout=60,
@@ -198,9 +202,7 @@ for model in ("gpt-4o", "broken", "busy-9", "hang", "cut", "error-event", "gzip-
 
 
 def test_neither_prompts_nor_answers_nor_keys_are_in_any_file_or_output(tmp_path: Path) -> None:
-    sdk = SDKS / "openai-3"
-    if not sdk.is_dir():
-        pytest.fail("no SDK") if os.environ.get("CI") else pytest.skip("no SDK")
+    sdk = directory_of("openai-3")
     environment = {**os.environ, "REPORTER_DATABASE_URL": f"sqlite:///{tmp_path}/jobs.db"}
     with LLMServer() as server:
         job = subprocess.run(
