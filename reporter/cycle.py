@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from reporter import __version__
 from reporter.config.model import Config
 from reporter.errors import LeaseHeld, StoreConflict
+from reporter.exclusions import in_force
 from reporter.exposition import render, validate
 from reporter.family import Family
 from reporter.fold import FoldResult, FoldRules, fold
@@ -77,6 +78,7 @@ def make_report(store: Store, config: Config, as_of_ns: int, *, folded: bool) ->
             windows_ns=config.report.windows_ns,
             labels=config.report.labels,
             max_values_per_label=config.report.max_values_per_label,
+            exclusions=in_force(connection, config),
             folded=folded,
         )
 

@@ -285,7 +285,7 @@ def _slos(slos: tuple[SLOStatus, ...]) -> _Samples:
                 yield SLO_WINDOW_EVENTS, Sample((*here, ("result", result)), events)
 
 
-def _good_and_bad(good: int, bad: int) -> tuple[tuple[Literal["good", "bad"], int], ...]:
+def _good_and_bad(good: int | float, bad: int | float) -> tuple[tuple[Literal["good", "bad"], int | float], ...]:
     return ("good", good), ("bad", bad)
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import add, itemgetter
 from struct import Struct
 from sys import byteorder
@@ -187,3 +187,11 @@ def verdicts(packed: bytes, first: int, end: int) -> tuple[int, int]:
     """(good, bad) of minutes [first, end)."""
     lanes = unpack("I", packed)
     return sum(lanes[first:end]), sum(lanes[60 + first : 60 + end])
+
+
+def minute_verdicts(packed: bytes) -> Iterator[tuple[int, int, int]]:
+    """(minute, good, bad) of each minute 0–59 that has any."""
+    lanes = unpack("I", packed)
+    for minute in range(60):
+        if lanes[minute] or lanes[60 + minute]:
+            yield minute, lanes[minute], lanes[60 + minute]

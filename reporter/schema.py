@@ -200,6 +200,19 @@ TABLES = {
         ("batch_job", "status"),
         (),
     ),
+    # Spans of time that SLOs leave out, as `reporter exclude` was told; others stand in reporter.yaml.
+    "exclusions": (
+        (
+            ("name", TEXT, False),
+            ("from_ns", INTEGER, False),
+            ("to_ns", INTEGER, False),
+            ("slos", TEXT, False),  # JSON: patterns of their names
+            ("reason", TEXT, False),
+            ("added_at_ns", INTEGER, False),
+        ),
+        ("name",),
+        (),
+    ),
     # The reporter's own memory: counters of itself, how far it folded, what it pruned.
     "state": ((("name", TEXT, False), ("value", TEXT, False)), ("name",), ()),
     "leases": (

@@ -83,7 +83,6 @@ exclusions:
     assert [sentence.split()[0].strip(":") for sentence in config.unsupported] == [
         "jobs.nightly",
         "budgets",
-        "exclusions",
     ]
     assert [label for label, _ in config.windows] == ["5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d"]
 
@@ -219,7 +218,15 @@ def test_an_unknown_key_is_refused_with_the_one_that_was_meant(text: str, place_
         ),
         ("slos: {a: b}", "slos: must be a list"),
         ("slos: [{name: a, sli: availability}]", "slos[0].objective: is required"),
-        ("slos: [{name: a, sli: freshness, objective: 9}]", "slos[0].sli: freshness is not supported in this version"),
+        ("slos: [{name: a, sli: freshness, objective: 9}]", "slos[0].sli.freshness.max_age: is required"),
+        (
+            "slos: [{name: a, sli: availability, objective: 9, calendar: quarter}]\nretention: {hours: 90d}",
+            "retention.hours: must be at least the longest window, 92d (of the SLO a), not 90d",
+        ),
+        (
+            "slos: [{name: a, sli: availability, objective: 9, calendar: quarter, method: timeslices}]",
+            "slos[0].calendar: needs tallies for 92d: write retention: {minutes: 92d}",
+        ),
         ("- 1", "must be a mapping"),
         ("400: x", "the key '400' is no text; quote it"),
         ("? [a]\n: b", "is no text; quote it"),

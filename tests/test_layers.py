@@ -21,7 +21,7 @@ LAYERS = (  # lowest first; a module may import its own layer and those below
     ("minutes", "slo", "pricing"),
     ("tally",),
     ("config", "fold", "ingest", "retention", "query", "reprice"),
-    ("report", "cost"),
+    ("report", "cost", "exclusions"),
     ("metrics", "exposition", "publish", "generate", "explain"),
     ("cycle", "schedule", "jobs", "demo"),
     ("cli", "__main__"),

@@ -164,6 +164,15 @@ SQLITE = (
       runs INTEGER NOT NULL,
       PRIMARY KEY (batch_job, status)
     )""",
+    """CREATE TABLE exclusions (
+      name TEXT NOT NULL,
+      from_ns INTEGER NOT NULL,
+      to_ns INTEGER NOT NULL,
+      slos TEXT NOT NULL,
+      reason TEXT NOT NULL,
+      added_at_ns INTEGER NOT NULL,
+      PRIMARY KEY (name)
+    )""",
     """CREATE TABLE state (
       name TEXT NOT NULL,
       value TEXT NOT NULL,
@@ -182,8 +191,8 @@ SQLITE = (
       acknowledged_at_ns INTEGER,
       PRIMARY KEY (group_key)
     )""",
-    """CREATE INDEX runs_started ON runs (batch_job, started_at_ns)""",
-    """CREATE INDEX runs_unfolded ON runs (run_id) WHERE folded_status IS NULL OR folded_status <> status""",
+    "CREATE INDEX runs_started ON runs (batch_job, started_at_ns)",
+    "CREATE INDEX runs_unfolded ON runs (run_id) WHERE folded_status IS NULL OR folded_status <> status",
     """CREATE VIEW v_calls AS
     SELECT call_id, strftime('%Y-%m-%dT%H:%M:%S', ended_at_ns / 1000000000, 'unixepoch') || printf('.%03dZ', ended_at_ns / 1000000 % 1000) AS ended_at, strftime('%Y-%m-%dT%H:%M:%S', started_at_ns / 1000000000, 'unixepoch') || printf('.%03dZ', started_at_ns / 1000000 % 1000) AS started_at,
       CAST(duration_ns AS REAL) / 1e9 AS duration_seconds, CAST(ttft_ns AS REAL) / 1e9 AS ttft_seconds,
@@ -415,6 +424,15 @@ POSTGRESQL = (
       runs BIGINT NOT NULL,
       PRIMARY KEY (batch_job, status)
     )""",
+    """CREATE TABLE exclusions (
+      name TEXT NOT NULL,
+      from_ns BIGINT NOT NULL,
+      to_ns BIGINT NOT NULL,
+      slos TEXT NOT NULL,
+      reason TEXT NOT NULL,
+      added_at_ns BIGINT NOT NULL,
+      PRIMARY KEY (name)
+    )""",
     """CREATE TABLE state (
       name TEXT NOT NULL,
       value TEXT NOT NULL,
@@ -433,8 +451,8 @@ POSTGRESQL = (
       acknowledged_at_ns BIGINT,
       PRIMARY KEY (group_key)
     )""",
-    """CREATE INDEX runs_started ON runs (batch_job, started_at_ns)""",
-    """CREATE INDEX runs_unfolded ON runs (run_id) WHERE folded_status IS NULL OR folded_status <> status""",
+    "CREATE INDEX runs_started ON runs (batch_job, started_at_ns)",
+    "CREATE INDEX runs_unfolded ON runs (run_id) WHERE folded_status IS NULL OR folded_status <> status",
     """CREATE VIEW v_calls AS
     SELECT call_id, to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS') || '.' || lpad((ended_at_ns / 1000000 % 1000)::text, 3, '0') || 'Z' AS ended_at, to_char(to_timestamp(started_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS') || '.' || lpad((started_at_ns / 1000000 % 1000)::text, 3, '0') || 'Z' AS started_at,
       CAST(duration_ns AS DOUBLE PRECISION) / 1e9 AS duration_seconds, CAST(ttft_ns AS DOUBLE PRECISION) / 1e9 AS ttft_seconds,

@@ -23,6 +23,7 @@ COMMANDS = {
     "check": ("reporter.cli.check", "check", "Read the configuration strictly and say what it means."),
     "db": ("reporter.cli.db", "db", "Create, migrate and check the database."),
     "demo": ("reporter.cli.demo", "demo", "See it work on real parts, in under a minute."),
+    "exclude": ("reporter.cli.exclude", "exclude", "Leave spans of time, such as maintenance, out of SLOs."),
     "ingest": ("reporter.cli.ingest", "ingest", "Bring JSON Lines, or the spool, into the database."),
     "init": ("reporter.cli.init", "init", "Write a commented reporter.yaml to start from."),
     "prune": ("reporter.cli.prune", "prune", "Delete what is older than the retention says."),
@@ -126,8 +127,8 @@ def root(ctx: click.Context, config: Path | None, database: str | None) -> None:
     ctx.obj = Context(config, database)
 
 
-def moment_option(value: str | None) -> int:
-    """`--as-of` as ns: RFC 3339 with a zone, or now.
+def moment_option(value: str | None, option: str = "--as-of") -> int:
+    """An option like `--as-of` as ns: RFC 3339 with a zone, or now.
 
     Raises:
         ConfigError: it is neither.
@@ -137,11 +138,11 @@ def moment_option(value: str | None) -> int:
     try:
         at = datetime.fromisoformat(value)
     except ValueError:
-        raise ConfigError(f"--as-of {value!r}: write a moment like 2026-11-01T02:00:00Z") from None
+        raise ConfigError(f"{option} {value!r}: write a moment like 2026-11-01T02:00:00Z") from None
     if at.tzinfo is None:
-        raise ConfigError(f"--as-of {value!r}: has no zone; write {value}Z for UTC")
+        raise ConfigError(f"{option} {value!r}: has no zone; write {value}Z for UTC")
     if not _FIRST_MOMENT <= at < _LAST_MOMENT:
-        raise ConfigError(f"--as-of {value!r}: must be a moment from 1970 to 2261")
+        raise ConfigError(f"{option} {value!r}: must be a moment from 1970 to 2261")
     return round(at.timestamp() * 1_000_000) * 1000
 
 

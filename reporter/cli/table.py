@@ -18,7 +18,6 @@ from rich.text import Text
 from reporter.cli.terminal import shown
 from reporter.report.json_form import moment, usd
 from reporter.report.model import AlertState, CallStats, CallWindow, JobStatus, Report, SLOStatus
-from reporter.slo.durations import parse_duration
 from reporter.slo.fields import plain
 
 NOTHING = "–"
@@ -99,7 +98,8 @@ def _budget(remaining: float | None) -> Text:
 
 def _burn_rates(slos: tuple[SLOStatus, ...], most: int) -> Iterator[Table]:
     """Every window that any of the SLOs has, in tables of at most so many."""
-    labels = sorted({label for slo in slos for label in slo.windows}, key=parse_duration)
+    starts = {label: window.start_ns for slo in slos for label, window in slo.windows.items()}
+    labels = sorted(starts, key=lambda label: -starts[label])
     for first in range(0, len(labels), most):
         yield _burn_rates_of(slos, labels[first : first + most])
 

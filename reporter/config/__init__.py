@@ -15,7 +15,7 @@ from reporter.config.complaints import problems_of
 from reporter.config.document import Document, Problem, parse_document, read_document
 from reporter.config.gateway import Pushgateway
 from reporter.config.jobs import Job
-from reporter.config.model import Config, Exclusion, ReportSettings, Retention, duplicate_names
+from reporter.config.model import Config, ReportSettings, Retention, WrittenExclusion, duplicate_names
 from reporter.config.model import database_url as _database_url
 from reporter.config.money import CostBudget
 from reporter.errors import ConfigError
@@ -24,11 +24,11 @@ from reporter.sinks.spool import state_directory
 __all__ = [
     "Config",
     "CostBudget",
-    "Exclusion",
     "Job",
     "Pushgateway",
     "ReportSettings",
     "Retention",
+    "WrittenExclusion",
     "default_database",
     "find_config",
     "load_config",

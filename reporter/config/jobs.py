@@ -1,23 +1,10 @@
 """Jobs: when they are due, how long they may take, and what is no schedule."""
 
 import re
-from typing import Annotated
-from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import Field, field_validator
 
-from reporter.slo.fields import Duration, PositiveCount, PositiveDuration, Spec
-
-
-def _time_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError; a directory's name is an OSError
-        raise ValueError(f"{name[:60]!r} is no time zone known here; write one like Europe/Berlin or UTC") from None
-    return name
-
-
-TimeZone = Annotated[str, AfterValidator(_time_zone)]
+from reporter.slo.fields import Duration, PositiveCount, PositiveDuration, Spec, TimeZone
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")

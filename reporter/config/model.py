@@ -4,6 +4,7 @@ Lengths are nanoseconds here and carry `_ns`; people write `timeout: 10s`.
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -21,6 +22,7 @@ from reporter.config.jobs import Job
 from reporter.config.money import CostBudget, ModelPrice
 from reporter.lease import MOST_TTL_NS
 from reporter.slo.durations import UNITS_NS, format_duration, parse_duration
+from reporter.slo.exclusions import Exclusion
 from reporter.slo.fields import (
     Name,
     PositiveCount,
@@ -29,7 +31,9 @@ from reporter.slo.fields import (
     Window,
     refusal,
 )
-from reporter.slo.spec import SLO, Globs
+from reporter.slo.periods import Dated
+from reporter.slo.spec import SLO
+from reporter.slo.where import Globs
 
 Label = Literal["batch_job", "operation", "provider", "model"]
 DATABASE_SCHEMES = ("sqlite", "postgresql", "postgres", "postgresql+psycopg")
@@ -86,8 +90,8 @@ class Retention(Spec):
     days_ns: PositiveDuration = Field(default=parse_duration("5y"), alias="days")
 
 
-class Exclusion(Spec):
-    """A span of time whose calls some SLOs leave out."""
+class WrittenExclusion(Spec):
+    """A span of time that some SLOs leave out."""
 
     from_: AwareDatetime = Field(alias="from")
     to: AwareDatetime
@@ -99,6 +103,17 @@ class Exclusion(Spec):
         if self.to <= self.from_:
             raise refusal([(("to",), "must be later than from")])
         return self
+
+    @property
+    def meant(self) -> Exclusion:
+        """The whole minutes it touches."""
+        return Exclusion(
+            name="",
+            first=int(self.from_.timestamp() // 60),
+            end=int(-(-self.to.timestamp() // 60)),
+            slos=self.slos,
+            reason=self.reason,
+        )
 
 
 class Config(Spec):
@@ -113,7 +128,7 @@ class Config(Spec):
     slos: tuple[SLO, ...] = ()
     prices: tuple[ModelPrice, ...] = ()
     budgets: tuple[CostBudget, ...] = ()
-    exclusions: tuple[Exclusion, ...] = ()
+    exclusions: tuple[WrittenExclusion, ...] = ()
 
     _source: Path | None = PrivateAttr(default=None)
 
@@ -133,23 +148,15 @@ class Config(Spec):
         return self
 
     def _short_retention(self) -> list[tuple[tuple[str | int, ...], str]]:
-        """Tallies that would be gone before the longest window has passed; the SLO that has it is named, too."""
-        longest = max(length for _, length in self.windows)
-        window, whose = format_duration(longest), ""
-        place: tuple[str | int, ...] = ()
-        if longest not in self.report.windows_ns:
-            index = next(i for i, slo in enumerate(self.slos) if longest in (length for _, length in slo.windows))
-            place, whose = ("slos", index), f" (of the SLO {self.slos[index].name})"
-            if self.slos[index].period_ns == longest:
-                place = (*place, "period")
+        """Tallies that would be gone before the longest window that needs them has passed, with the SLO that has it."""
         problems: list[tuple[tuple[str | int, ...], str]] = []
-        retention = self.retention
-        kept = {"minutes": retention.minutes_ns, "hours": retention.hours_ns, "days": retention.days_ns}
+        kept = {"minutes": self.retention.minutes_ns, "hours": self.retention.hours_ns, "days": self.retention.days_ns}
         for tally, length_ns in kept.items():
+            longest, place, whose = self._longest_window(tally)
             if length_ns >= longest:
                 continue
-            length = format_duration(length_ns)
-            if place and f"{tally}_ns" not in retention.model_fields_set:  # nothing in the file says how long
+            window, length = format_duration(longest), format_duration(length_ns)
+            if place and f"{tally}_ns" not in self.retention.model_fields_set:  # nothing in the file says how long
                 why = f"needs tallies for {window}: write retention: {{{tally}: {window}}} or more, it is {length}"
                 problems.append((place, why))
             else:
@@ -157,6 +164,16 @@ class Config(Spec):
                     (("retention", tally), f"must be at least the longest window, {window}{whose}, not {length}")
                 )
         return problems
+
+    def _longest_window(self, tally: str) -> tuple[int, tuple[str | int, ...], str]:
+        """The longest window that is cut from `minutes`, `hours` or `days`; of which SLO, as a place and as words."""
+        longest, whose = max(self.report.windows_ns), ""
+        found: tuple[str | int, ...] = ()
+        for index, slo in enumerate(self.slos):
+            for field, length_ns in _windows_of(slo, tally):
+                if length_ns > longest:
+                    longest, found, whose = length_ns, ("slos", index, *field), f" (of the SLO {slo.name})"
+        return longest, found, whose
 
     @property
     def lease_ns(self) -> int:
@@ -192,9 +209,19 @@ class Config(Spec):
         if self.budgets:
             names = ", ".join(budget.name for budget in self.budgets)
             sentences.append(f"budgets ({names}): kept, but cost budgets are not yet computed.")
-        if self.exclusions:
-            sentences.append("exclusions: kept, but no calls are left out yet; SLOs count those times as any other.")
         return tuple(sentences)
+
+
+def _windows_of(slo: SLO, tally: str) -> Iterator[tuple[tuple[str, ...], int]]:
+    """The lengths that an SLO needs tallies for, each with the field that says so.
+
+    A calendar period begins at midnight, which hours do for where no zone is half an hour off; time slices need each minute.
+    """
+    for _, length_ns in slo.windows:
+        yield (("period",) if length_ns == slo.period_ns else ()), length_ns
+    for period in slo.all_periods:
+        if isinstance(period, Dated) and (tally != "minutes" or slo.slice_ns):
+            yield ("calendar",), period.longest_ns
 
 
 def _is_set(job: Job, key: str) -> bool:

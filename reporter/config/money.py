@@ -6,10 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from reporter.config.jobs import TimeZone
 from reporter.pricing import PER_MTOK
-from reporter.slo.fields import Name, NonNegativeDecimal, PositiveDecimal, Spec, Window
-from reporter.slo.spec import Globs, Where
+from reporter.slo.fields import Name, NonNegativeDecimal, PositiveDecimal, Spec, TimeZone, Window
+from reporter.slo.where import Globs, Where
 
 
 def _day(value: object) -> date:

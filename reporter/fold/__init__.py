@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
 
 from sqlalchemy import text
@@ -29,6 +30,7 @@ from reporter import state
 from reporter.errors import StoreError
 from reporter.fold.ends import IS_TWIN, RUNS, declare_lost, end_runs, fold_runs, go_by_keys, resolve_twins
 from reporter.fold.rows import Changes, Rows, find_series, merge, name_series, write
+from reporter.fold.run_slos import count_minutes, count_runs
 from reporter.fold.slos import Progress, register_slos, unheard
 from reporter.lease import Lease
 from reporter.pricing import OwnPrice, PriceList
@@ -118,7 +120,7 @@ def _fold(
 ) -> FoldResult:
     prices = PriceList(rules.prices)
     counted = register_slos(opened, lease, slos, now_ns, progress)
-    runs, lost = _fold_ends(opened, lease, rules, now_ns)
+    runs, lost = _fold_ends(opened, lease, counted, rules, now_ns)
     folded = _fold_calls(opened, lease, counted, prices, rules.most_errors, progress)
     with opened.write() as connection:  # now that little is left to look through
         lease.renew(connection)
@@ -128,16 +130,19 @@ def _fold(
     return FoldResult(calls=folded, lost_calls=lost, corrected_calls=corrected, runs=runs)
 
 
-def _fold_ends(opened: Store, lease: Lease, rules: FoldRules, now_ns: int) -> tuple[int, int]:
+def _fold_ends(
+    opened: Store, lease: Lease, slos: Sequence[tuple[int, SLO]], rules: FoldRules, now_ns: int
+) -> tuple[int, int]:
     """Count runs that ended, then declare calls lost; how many of each.  One transaction, unless there are many runs."""
     folded = 0
     while True:
         with opened.write() as connection:
             lease.renew(connection)
             end_runs(connection, rules.max_duration_ns or {}, rules.run_lost_after_ns, now_ns)
-            counted = fold_runs(connection)
+            counted = fold_runs(connection, partial(count_runs, connection, slos))
             folded += counted
             if counted < RUNS:
+                count_minutes(connection, slos, now_ns)
                 return folded, declare_lost(connection, rules.lost_after_ns, now_ns)
 
 

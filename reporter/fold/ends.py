@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -36,8 +36,11 @@ def end_runs(connection: Connection, max_duration_ns: Mapping[str, int], run_los
         )
 
 
-def fold_runs(connection: Connection) -> int:
-    """Count some runs that ended, or ended otherwise than they were counted; how many, below RUNS when none is left."""
+def fold_runs(connection: Connection, count: Callable[[str, Mapping[str, str]], None]) -> int:
+    """Count some runs that ended, or ended otherwise than they were counted; how many, below RUNS when none is left.
+
+    `count` hears which, as SQL and its parameters, before they are marked.
+    """
     new = f"{IS_UNFOLDED} AND status <> 'running'"
     if state.get(connection, LONGEST_RUN) is None:
         _keep_longest(connection, "ended_at_ns IS NOT NULL", {})
@@ -48,6 +51,7 @@ def fold_runs(connection: Connection) -> int:
         return 0
     some, upto = f"{new} AND run_id <= :last", {"last": last}
     _keep_longest(connection, some, upto)
+    count(some, upto)
     for status, sign in (("folded_status", "-"), ("status", "")):
         connection.execute(
             text(

@@ -13,7 +13,9 @@ from sqlalchemy import Connection, text
 
 from reporter import state
 from reporter.fold.rows import Rows, merge_verdicts, write
+from reporter.fold.run_slos import copy_history, count_history, skip_history
 from reporter.lease import Lease
+from reporter.slo.indicators import CallIndicator
 from reporter.slo.spec import SLO
 from reporter.store import Store
 from reporter.tally import JUDGED, Series, Verdicts
@@ -46,7 +48,7 @@ def register_slos(
     if not fresh and not retired:
         return [(known[slo.name, slo.fingerprint], slo) for slo in slos]
     counted = {fingerprint: slo_id for (_, fingerprint), slo_id in known.items()}
-    unknown = [slo for slo in fresh if slo.fingerprint not in counted]
+    unknown = [slo for slo in fresh if slo.fingerprint not in counted and isinstance(slo.sli, CallIndicator)]
     verdicts = Verdicts([(-1 - index, slo) for index, slo in enumerate(unknown)])
     if unknown:
         judged, folded = 0, _count_folded(opened)
@@ -58,6 +60,11 @@ def register_slos(
     with opened.write() as connection:
         lease.renew(connection)
         ids = {slo.name: _insert(connection, slo, counted.get(slo.fingerprint)) for slo in fresh}
+        for slo in fresh:
+            if slo.fingerprint in counted:
+                copy_history(connection, ids[slo.name], counted[slo.fingerprint])
+            else:
+                count_history(connection, ids[slo.name], slo)
         new = {-1 - index: ids[slo.name] for index, slo in enumerate(unknown)}
         write(connection, merge_verdicts(Rows(connection), verdicts.renumbered(new)))
         for name, slo_id in ids.items():
@@ -67,6 +74,7 @@ def register_slos(
                     text("UPDATE slos SET good = :good, bad = :bad WHERE slo_id = :id"),
                     {"good": before[0], "bad": before[1], "id": slo_id},
                 )
+                skip_history(connection, slo_id, now_ns)
         for slo_id in retired:
             connection.execute(
                 text("UPDATE slos SET retired_at_ns = :n WHERE slo_id = :id"), {"n": now_ns, "id": slo_id}

@@ -6,21 +6,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sqlalchemy import Connection, text
 
 from reporter import state
 from reporter.bounds import SPEED_SCALE
 from reporter.report.calls import read_calls
+from reporter.report.events import EventReader
 from reporter.report.jobs import read_job_totals, read_jobs
 from reporter.report.json_form import moment
 from reporter.report.labels import Groups, Labels, read_groups
 from reporter.report.model import ActiveCalls, CallTotals, HistogramTotal, Report, SelfStatus, SLOStatus
-from reporter.report.slos import read_slos
+from reporter.report.slos import OutOfReach, read_slos
 from reporter.report.windows import round_up, spans
-from reporter.retention import PRUNED_BEFORE
-from reporter.slo.durations import format_duration, parse_duration
+from reporter.slo.durations import format_duration
+from reporter.slo.exclusions import Exclusion
 from reporter.slo.spec import SLO
 from reporter.tally import MINUTE_NS, TOTAL_SUMS, Series
 
@@ -33,6 +34,7 @@ def build(
     windows_ns: Sequence[int],
     labels: Sequence[str],
     max_values_per_label: int,
+    exclusions: Sequence[Exclusion] = (),
     folded: bool = True,
 ) -> Report:
     """What is known at `as_of_ns`, rounded up to the whole minute.
@@ -41,18 +43,19 @@ def build(
     `tally.Series` that calls are shown by.
     """
     end = round_up(as_of_ns)
-    notes: list[str] = []
-    lengths = sorted({*windows_ns, *(length for slo in slos for _, length in slo.windows)})
-    lengths = _within_reach(connection, end, lengths, notes)
-    counted = read_slos(connection, slos, end, lengths, windows_ns)
-    notes += _counted_in_part(counted, end * MINUTE_NS)
+    out_of_reach: OutOfReach = {}
+    events = EventReader(connection, end, exclusions)
+    counted = read_slos(events, slos, end, windows_ns, out_of_reach)
+    lengths = [length for length in sorted(windows_ns) if _is_within_reach(events, end, length, out_of_reach)]
+    notes = [*_pruned_away(events, out_of_reach), *_counted_in_part(counted)]
     groups = read_groups(connection, labels, max_values_per_label)
     job_totals = read_job_totals(connection)
     return Report(
         as_of_ns=end * MINUTE_NS,
         slos=counted,
-        calls=read_calls(connection, groups, end, [length for length in lengths if length in set(windows_ns)]),
+        calls=read_calls(connection, groups, end, lengths),
         jobs=read_jobs(connection, end * MINUTE_NS, job_totals),
+        exclusions=_touching(exclusions, counted, end),
         totals=_totals(connection, groups),
         job_totals=job_totals,
         active=_active(connection, groups),
@@ -64,39 +67,48 @@ def build(
 _RESOLUTION_NAMES = {1: "minutes", 60: "hours", 1440: "days"}
 
 
-def _within_reach(connection: Connection, end: int, lengths: Sequence[int], notes: list[str]) -> list[int]:
-    """Leave out windows that can't be put together exactly any more, because tallies they are made of were pruned."""
-    pruned = {resolution: state.get_integer(connection, name) for resolution, name in PRUNED_BEFORE.items()}
-    missing: dict[int, list[str]] = {}
-    reachable = []
-    for length in lengths:
-        gone = [span.resolution for span in spans(end, [length]) if span.first < pruned[span.resolution]]
-        if gone:
-            missing.setdefault(min(gone), []).append(format_duration(length))
-        else:
-            reachable.append(length)
-    for resolution, windows in missing.items():
-        name, since = _RESOLUTION_NAMES[resolution], moment(pruned[resolution] * MINUTE_NS)
-        notes.append(
+def _is_within_reach(events: EventReader, end: int, length: int, out_of_reach: OutOfReach) -> bool:
+    """Whether a window can be put together exactly; if not, it is added to what can't be."""
+    gone = [s.resolution for s in spans(end, [length]) if s.first < events.pruned_before(s.resolution)]
+    if gone and format_duration(length) not in out_of_reach.setdefault(min(gone), []):
+        out_of_reach[min(gone)].append(format_duration(length))
+    return not gone
+
+
+def _pruned_away(events: EventReader, out_of_reach: OutOfReach) -> Iterator[str]:
+    for resolution, windows in sorted(out_of_reach.items()):
+        name, since = _RESOLUTION_NAMES[resolution], moment(events.pruned_before(resolution) * MINUTE_NS)
+        yield (
             f"left out: {', '.join(windows)}, for which tallies of {name} from before {since} would be needed; they were"
             f" pruned (retention.{name})"
         )
-    return reachable
 
 
-def _counted_in_part(slos: Sequence[SLOStatus], as_of_ns: int) -> list[str]:
+def _counted_in_part(slos: Sequence[SLOStatus]) -> Iterator[str]:
     """Which windows reach back beyond what their SLO, new or changed, could be counted from."""
-    notes = []
     for slo in slos:
         since_ns = slo.counted_from_ns
         if since_ns is not None:
-            short = [label for label in slo.windows if as_of_ns - parse_duration(label) < since_ns]
+            short = [label for label, window in slo.windows.items() if window.start_ns < since_ns]
             if short:
-                notes.append(
+                yield (
                     f"{slo.slo} is new or changed and counts from {moment(since_ns)} on, because older raw calls were pruned"
                     f" (retention.calls): {', '.join(short)} may lack some"
                 )
-    return notes
+
+
+def _touching(exclusions: Sequence[Exclusion], slos: Sequence[SLOStatus], end: int) -> tuple[Exclusion, ...]:
+    """The exclusions that any SLO's windows notice."""
+    return tuple(
+        found
+        for found in exclusions
+        if found.first < end
+        and any(
+            found.covers(slo.slo) and found.end * MINUTE_NS > min(window.start_ns for window in slo.windows.values())
+            for slo in slos
+            if slo.windows
+        )
+    )
 
 
 # ── totals, in flight, the reporter itself ──

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from reporter.report.model import CallStats, CallWindow, JobStatus, Quantiles, Report, SLOStatus
+from reporter.report.model import CallStats, CallWindow, JobStatus, PeriodStatus, Quantiles, Report, SLOStatus
+from reporter.slo.exclusions import Exclusion
+from reporter.tally import MINUTE_NS
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -17,6 +19,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "calls": [_calls(calls) for calls in report.calls],
         "jobs": [_job(job) for job in report.jobs],
         "budgets": [],
+        "exclusions": [_exclusion(exclusion) for exclusion in report.exclusions],
         "notes": list(report.notes),
         "folded": report.self_status.folded,
     }
@@ -56,6 +59,7 @@ def _slo(slo: SLOStatus) -> dict[str, Any]:
             for label, window in slo.windows.items()
         },
         "error_budget": {"consumed_ratio": slo.consumed_ratio, "remaining_ratio": slo.remaining_ratio},
+        "periods": [_period(period) for period in slo.periods],
         "alerts": [
             {
                 "severity": alert.severity,
@@ -66,6 +70,35 @@ def _slo(slo: SLOStatus) -> dict[str, Any]:
             }
             for alert in slo.alerts
         ],
+    }
+
+
+def _period(period: PeriodStatus) -> dict[str, Any]:
+    return {
+        "period": period.period,
+        "start": moment(period.start_ns),
+        "end": moment(period.end_ns),
+        "good": period.good,
+        "bad": period.bad,
+        "total": period.good + period.bad,
+        "sli_ratio": period.sli_ratio,
+        "consumed_ratio": period.consumed_ratio,
+        "remaining_ratio": period.remaining_ratio,
+        "elapsed_ratio": period.elapsed_ratio,
+        "consumed_of_period_ratio": period.consumed_of_period_ratio,
+        "projected_ratio": period.projected_ratio,
+        "exhausted_at": moment(period.exhausted_at_ns),
+        "rate_window": period.rate_window,
+    }
+
+
+def _exclusion(exclusion: Exclusion) -> dict[str, Any]:
+    return {
+        "exclusion": exclusion.name or None,
+        "from": moment(exclusion.first * MINUTE_NS),
+        "to": moment(exclusion.end * MINUTE_NS),
+        "slos": list(exclusion.slos),
+        "reason": exclusion.reason,
     }
 
 

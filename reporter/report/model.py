@@ -9,19 +9,43 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from reporter.slo.exclusions import Exclusion
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SLOWindow:
-    """One window of one SLO."""
+    """One window of one SLO; counts are whole but for ratio time slices."""
 
-    good: int
-    bad: int
+    start_ns: int
+    good: int | float
+    bad: int | float
     sli_ratio: float | None
     burn_rate: float | None
 
     @property
-    def total(self) -> int:
+    def total(self) -> int | float:
         return self.good + self.bad
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeriodStatus:
+    """The error budget of one period, which for one of the calendar goes on after the report."""
+
+    period: str  # "30d", "month", "month Europe/Berlin"
+    start_ns: int
+    end_ns: int
+    good: int | float  # to date
+    bad: int | float
+    sli_ratio: float | None
+    consumed_ratio: float | None  # to date: of the budget of the events so far
+    remaining_ratio: float | None
+    elapsed_ratio: float  # of the period's time; 1 for a rolling one
+    consumed_of_period_ratio: float | None  # of the whole period's budget, if as many events come as came so far
+    projected_ratio: (
+        float | None
+    )  # the same at the period's end, at the burn rate of `rate_window`; None for a rolling one
+    exhausted_at_ns: int | None  # at that rate; None: not within a calendar period, or never
+    rate_window: str | None  # whose burn rate stands for how things go at present
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +72,7 @@ class SLOStatus:
     windows: Mapping[str, SLOWindow]  # "5m" → …
     consumed_ratio: float | None
     remaining_ratio: float | None
+    periods: tuple[PeriodStatus, ...]  # the main one first
     alerts: tuple[AlertState, ...]
     counted_from_ns: int | None  # raw rows before this were gone when the SLO was counted; None: it has them all
     good_total: int  # cumulative, for the counter
@@ -173,6 +198,7 @@ class Report:
     slos: tuple[SLOStatus, ...]
     calls: tuple[CallStats, ...]
     jobs: tuple[JobStatus, ...]
+    exclusions: tuple[Exclusion, ...]  # that touch any of the SLOs' windows
     totals: tuple[CallTotals, ...]  # of now, not of as_of: counters have no past
     job_totals: Mapping[str, Mapping[str, int]]  # of now: how many runs of a job ended, by status
     active: tuple[ActiveCalls, ...]  # of now

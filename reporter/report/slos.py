@@ -1,112 +1,194 @@
-"""SLOs in every window: good and bad counts from the tallies, and what follows from them."""
+"""SLOs in every window and period: good and bad counts, and what follows from them."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import NamedTuple
 
-from sqlalchemy import Connection, Row, text
-
-from reporter.minutes import verdicts
-from reporter.report.model import AlertState, SLOStatus, SLOWindow
-from reporter.report.windows import by_hour, spans
+from reporter.report.events import EventReader, Events, is_sliced
+from reporter.report.model import AlertState, PeriodStatus, SLOStatus, SLOWindow
+from reporter.report.windows import left_edge
 from reporter.slo import budget
-from reporter.slo.alerting import firing
-from reporter.slo.durations import format_duration
+from reporter.slo.alerting import ceiling, firing
+from reporter.slo.durations import UNITS_NS, format_duration
+from reporter.slo.indicators import CallIndicator
+from reporter.slo.periods import Dated, Period
 from reporter.slo.spec import SLO
+from reporter.slo.timeline import overlaps
+from reporter.tally import MINUTE_NS
 
-Counts = dict[int, list[list[int]]]
-"""[good, bad] by SLO and window."""
+OutOfReach = dict[int, list[str]]
+"""Windows that can't be counted, by the resolution of which too much was pruned."""
+
+
+class Span(NamedTuple):
+    """Minutes [first, end) and what a report calls them."""
+
+    label: str
+    first: int
+    end: int
+
+
+class Counted(NamedTuple):
+    """What happened in a window; `burn` may stand for events that are missing."""
+
+    good: Fraction
+    bad: Fraction
+    burn: Fraction | None  # None: undefined
 
 
 def read_slos(
-    connection: Connection, slos: Sequence[SLO], end: int, lengths: Sequence[int], always: Sequence[int]
+    events: EventReader, slos: Sequence[SLO], end: int, always: Sequence[int], out_of_reach: OutOfReach
 ) -> tuple[SLOStatus, ...]:
-    """Every SLO at minute `end`, in those of the windows `lengths` that are its own or are `always` shown."""
-    rows = {
-        (row.name, row.fingerprint): row
-        for row in connection.execute(text("SELECT * FROM slos WHERE retired_at_ns IS NULL ORDER BY slo_id"))
-    }
-    counts = _counts(connection, end, lengths)
-    statuses = []
+    """Every SLO at minute `end`, in its own windows and in those of the lengths `always`; `out_of_reach` is added to."""
+    wanted: list[tuple[SLO, list[Span]]] = []
     for slo in slos:
-        row = rows.get((slo.name, slo.fingerprint))
-        counted = [[0, 0]] * len(lengths) if row is None else counts[row.slo_id]
-        wanted = {length for _, length in slo.windows} | set(always)
-        by_length = {length: both for length, both in zip(lengths, counted, strict=True) if length in wanted}
-        statuses.append(_status(slo, by_length, row))
-    return tuple(statuses)
+        reachable = []
+        for span in _spans(slo, end, always):
+            lacking = events.lacking(slo, span.first, span.end)
+            if lacking is None:
+                reachable.append(span)
+            elif span.label not in out_of_reach.setdefault(lacking, []):
+                out_of_reach[lacking].append(span.label)
+        wanted.append((slo, reachable))
+    tallied = events.tallied((slo, span.first, span.end) for slo, spans in wanted if _is_tallied(slo) for span in spans)
+    return tuple(_status(slo, spans, end, events, tallied.get(slo.name)) for slo, spans in wanted)
 
 
-def _counts(connection: Connection, end: int, lengths: Sequence[int]) -> Counts:
-    parts: Counts = defaultdict(lambda: [[0, 0] for _ in lengths])
-    found = spans(end, lengths)
-    for span in found:
-        if span.resolution > 1:
-            for slo_id, good, bad in connection.exec_driver_sql(
-                "SELECT slo_id, CAST(sum(good) AS BIGINT), CAST(sum(bad) AS BIGINT) FROM slo_tallies"
-                f" WHERE resolution = {span.resolution} AND bucket >= {span.first} AND bucket < {span.end}"
-                " GROUP BY slo_id"
-            ):
-                part = parts[slo_id][span.window]
-                part[0] += good
-                part[1] += bad
-    cuts = by_hour(found)
-    if cuts:
-        for hour, slo_id, minutes in connection.exec_driver_sql(
-            f"SELECT bucket, slo_id, minutes FROM slo_minutes WHERE bucket IN ({', '.join(map(str, cuts))})"
-        ):
-            for first, last, window in cuts[hour]:
-                good, bad = verdicts(minutes, first, last)
-                part = parts[slo_id][window]
-                part[0] += good
-                part[1] += bad
-    for windows in parts.values():
-        for shorter, longer in pairwise(windows):  # each has the next shorter one inside
-            longer[0] += shorter[0]
-            longer[1] += shorter[1]
-    return parts
+def _is_tallied(slo: SLO) -> bool:
+    return isinstance(slo.sli, CallIndicator) and not is_sliced(slo)
 
 
-def _status(slo: SLO, counts: Mapping[int, Sequence[int]], row: Row[Any] | None) -> SLOStatus:
-    left = slo.error_budget_ratio
-    windows = {
-        format_duration(length): SLOWindow(
-            good=good, bad=bad, sli_ratio=budget.sli_ratio(good, bad), burn_rate=budget.burn_rate(good, bad, left)
-        )
-        for length, (good, bad) in counts.items()
-    }
-    alerts = []
-    for pair in slo.pairs:
-        if pair.long in windows and pair.short in windows:
-            (long_good, long_bad), (short_good, short_bad) = counts[pair.long_ns], counts[pair.short_ns]
-            fires = firing(
-                pair,
-                budget.exact_burn_rate(long_good, long_bad, left),
-                budget.exact_burn_rate(short_good, short_bad, left),
-                long_bad,
-                slo.min_bad_events,
-            )
-            alerts.append(
-                AlertState(
-                    severity=pair.severity, long=pair.long, short=pair.short, factor=float(pair.factor), firing=fires
-                )
-            )
-    good, bad = counts.get(slo.period_ns, (0, 0))
+def _spans(slo: SLO, end: int, always: Sequence[int]) -> Iterator[Span]:
+    """The windows of an SLO, shortest first, calendar periods last; none that is shorter than a time slice."""
+    lengths = {length for _, length in slo.windows} | {length for length in always if length >= slo.slice_ns}
+    for length in sorted(lengths):
+        yield Span(format_duration(length), left_edge(end, length), end)
+    for period in slo.all_periods:
+        if isinstance(period, Dated):
+            yield Span(period.label, period.bounds(end * MINUTE_NS)[0] // MINUTE_NS, end)
+
+
+def _status(slo: SLO, spans: Sequence[Span], end: int, reader: EventReader, tallied: Events | None) -> SLOStatus:
+    source = tallied or (reader.timeline(slo, min(span.first for span in spans), end) if spans else None)
+    counted = {} if source is None else {span.label: _count(slo, span, source, reader) for span in spans}
+    alerts = tuple(_alerts(slo, counted))
+    row = reader.row(slo)
+    main = counted.get(slo.period)
     return SLOStatus(
         slo=slo.name,
         service=slo.service,
         objective_ratio=float(slo.objective_ratio),
         period=slo.period,
         method=slo.method,
-        state=budget.state(good, bad, left, any_firing=any(alert.firing for alert in alerts)),
-        windows=windows,
-        consumed_ratio=budget.budget_consumed(good, bad, left),
-        remaining_ratio=budget.budget_remaining(good, bad, left),
-        alerts=tuple(alerts),
+        state=budget.state(None if main is None else main.burn, any_firing=any(alert.firing for alert in alerts)),
+        windows={span.label: _window(slo, counted[span.label], span) for span in spans},
+        consumed_ratio=None if main is None else budget.as_float(main.burn),
+        remaining_ratio=None if main is None else budget.remaining(main.burn),
+        periods=tuple(_periods(slo, counted, end)),
+        alerts=alerts,
         counted_from_ns=None if row is None else row.counted_from_ns,
         good_total=0 if row is None else row.good,
         bad_total=0 if row is None else row.bad,
+    )
+
+
+def _count(slo: SLO, span: Span, source: Events, reader: EventReader) -> Counted:
+    good, bad = (Fraction(count, source.scale) for count in source.between(span.first, span.end))
+    burn = budget.exact_burn_rate(good, bad, slo.error_budget_ratio)
+    if burn is None and slo.missing != "exclude":
+        burn = _burn_of_nothing(slo, span, reader)
+    return Counted(good, bad, burn)
+
+
+def _burn_of_nothing(slo: SLO, span: Span, reader: EventReader) -> Fraction | None:
+    """What `missing` makes of a window without events; undefined where a job ran, or time was excluded."""
+    if reader.jobs.busy(slo, span.first, span.end) or overlaps(reader.excluded(slo), span.first, span.end):
+        return None
+    if slo.missing == "hold":
+        return _held(slo, span, reader)
+    return Fraction(0) if slo.missing == "good" else ceiling(slo.error_budget_ratio)
+
+
+def _held(slo: SLO, span: Span, reader: EventReader) -> Fraction | None:
+    """The burn rate of the same window as it was when the last event came."""
+    length = span.end - span.first
+    back = span.end - 2 * max(length, slo.main_period.longest_ns // MINUTE_NS)
+    while reader.lacking(slo, back, span.end) is not None:
+        back += UNITS_NS["d"] // MINUTE_NS
+        if back >= span.first:
+            return None
+    source = reader.timeline(slo, back, span.end)
+    last = source.last_before(span.end)
+    if last is None or last + 1 - length < back:
+        return None
+    return budget.exact_burn_rate(*source.between(last + 1 - length, last + 1), slo.error_budget_ratio)
+
+
+def _window(slo: SLO, counted: Counted, span: Span) -> SLOWindow:
+    return SLOWindow(
+        start_ns=span.first * MINUTE_NS,
+        good=_number(counted.good),
+        bad=_number(counted.bad),
+        sli_ratio=None if counted.burn is None else float(1 - counted.burn * Fraction(slo.error_budget_ratio)),
+        burn_rate=budget.as_float(counted.burn),
+    )
+
+
+def _number(count: Fraction) -> int | float:
+    """A count as an integer; ratio time slices have parts of one."""
+    return int(count) if count.denominator == 1 else float(count)
+
+
+def _alerts(slo: SLO, counted: Mapping[str, Counted]) -> Iterator[AlertState]:
+    for pair in slo.pairs:
+        if pair.long in counted and pair.short in counted:
+            long, short = counted[pair.long], counted[pair.short]
+            fires = firing(pair, long.burn, short.burn, long.bad, slo.min_bad_events)
+            yield AlertState(
+                severity=pair.severity, long=pair.long, short=pair.short, factor=float(pair.factor), firing=fires
+            )
+
+
+def _periods(slo: SLO, counted: Mapping[str, Counted], end: int) -> Iterator[PeriodStatus]:
+    rate_window, rate = _present(slo, counted)
+    for period in slo.all_periods:
+        if period.label in counted:
+            yield _period(period, counted[period.label], end * MINUTE_NS, rate_window, rate)
+
+
+def _present(slo: SLO, counted: Mapping[str, Counted]) -> tuple[str | None, Fraction | None]:
+    """The window whose burn rate stands for how things go at present, the alerts' longest up to a day; and that rate."""
+    lengths = {length for pair in slo.pairs for length in (pair.long_ns, pair.short_ns) if length <= UNITS_NS["d"]}
+    label = format_duration(max(lengths, default=0))
+    return (label, counted[label].burn) if label in counted else (None, None)
+
+
+def _period(
+    period: Period, counted: Counted, at_ns: int, rate_window: str | None, rate: Fraction | None
+) -> PeriodStatus:
+    start_ns, end_ns = period.bounds(at_ns)
+    elapsed = Fraction(at_ns - start_ns, end_ns - start_ns)
+    of_period = None if counted.burn is None else counted.burn * elapsed
+    total = counted.good + counted.bad
+    exhausted_ns = budget.exhaustion(of_period, rate, end_ns - start_ns, at_ns)
+    if exhausted_ns is not None and exhausted_ns > end_ns and isinstance(period, Dated):
+        exhausted_ns = None
+    return PeriodStatus(
+        period=period.label,
+        start_ns=start_ns,
+        end_ns=end_ns,
+        good=_number(counted.good),
+        bad=_number(counted.bad),
+        sli_ratio=float(counted.good / total) if total else None,
+        consumed_ratio=budget.as_float(counted.burn),
+        remaining_ratio=budget.remaining(counted.burn),
+        elapsed_ratio=float(elapsed),
+        consumed_of_period_ratio=budget.as_float(of_period),
+        projected_ratio=budget.as_float(budget.projected(of_period, rate, elapsed))
+        if isinstance(period, Dated)
+        else None,
+        exhausted_at_ns=exhausted_ns,
+        rate_window=rate_window,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from reporter.tally import MINUTE_NS, RESOLUTIONS
@@ -21,7 +22,7 @@ def round_up(as_of_ns: int) -> int:
 
 
 class Span(NamedTuple):
-    """Buckets of one resolution, [first, end) in minutes, and the shortest window they belong to (an index)."""
+    """Buckets of one resolution, [first, end) in minutes, and the shortest window or the piece they belong to (an index)."""
 
     resolution: int
     first: int
@@ -31,13 +32,22 @@ class Span(NamedTuple):
 
 def spans(end_minute: int, lengths_ns: Sequence[int]) -> list[Span]:
     """The buckets of windows that end at `end_minute`; `lengths_ns` ascending.  A left edge is cut to the minute."""
-    found = []
-    right = end_minute
-    for window, length_ns in enumerate(lengths_ns):
-        left = (end_minute * MINUTE_NS - length_ns) // MINUTE_NS
-        found += [Span(*part, window) for part in _split(left, right, len(RESOLUTIONS) - 1)]
-        right = left
-    return found
+    edges = [end_minute, *(left_edge(end_minute, length_ns) for length_ns in lengths_ns)]
+    return [span for window, (right, left) in enumerate(pairwise(edges)) for span in _between(left, right, window)]
+
+
+def left_edge(end_minute: int, length_ns: int) -> int:
+    """The minute in which a window begins that ends at `end_minute`."""
+    return (end_minute * MINUTE_NS - length_ns) // MINUTE_NS
+
+
+def cut(edges: Sequence[int]) -> list[Span]:
+    """The buckets of the pieces between ascending minutes; `Span.window` counts the pieces."""
+    return [span for piece, (left, right) in enumerate(pairwise(edges)) for span in _between(left, right, piece)]
+
+
+def _between(left: int, right: int, window: int) -> list[Span]:
+    return [Span(*part, window) for part in _split(left, right, len(RESOLUTIONS) - 1)]
 
 
 def _split(left: int, right: int, level: int) -> list[tuple[int, int, int]]:

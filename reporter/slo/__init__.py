@@ -3,7 +3,8 @@
 from reporter.slo.alerting import AlertPair, LeftOutPair, firing
 from reporter.slo.budget import budget_consumed, budget_remaining, burn_rate, exact_burn_rate, sli_ratio, state
 from reporter.slo.durations import format_duration, parse_duration
-from reporter.slo.spec import SLO, Where
+from reporter.slo.spec import SLO
+from reporter.slo.where import Where
 
 __all__ = [
     "SLO",

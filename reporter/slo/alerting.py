@@ -91,12 +91,14 @@ def impossibility(pair: AlertPair, period_ns: int, error_budget_ratio: Decimal) 
     return None
 
 
-def default_pairs(period_ns: int, error_budget_ratio: Decimal) -> tuple[tuple[AlertPair, ...], tuple[LeftOutPair, ...]]:
+def default_pairs(
+    period_ns: int, error_budget_ratio: Decimal, slice_ns: int = 0
+) -> tuple[tuple[AlertPair, ...], tuple[LeftOutPair, ...]]:
     """Return the default pairs that suit a period and an objective, and those left out, each with its reason.
 
-    Left out is what can never fire, what looks back further than the period, and what comes after a pair whose factor
-    is at most 1 already: that one catches every burn rate that would exhaust the budget, and a further one would alert
-    on less.
+    Left out is what can never fire, what looks back further than the period or less than a time slice, and what comes after
+    a pair whose factor is at most 1 already: that one catches every burn rate that would exhaust the budget, and a further one
+    would alert on less.
     """
     kept: list[AlertPair] = []
     left_out: list[LeftOutPair] = []
@@ -105,6 +107,8 @@ def default_pairs(period_ns: int, error_budget_ratio: Decimal) -> tuple[tuple[Al
             severity=severity, long_ns=long_ns, short_ns=short_ns, factor=factor_of_share(share, period_ns, long_ns)
         )
         reason = impossibility(pair, period_ns, error_budget_ratio)
+        if reason is None and short_ns < slice_ns:
+            reason = f"the short window ({pair.short}) is shorter than a time slice ({format_duration(slice_ns)})"
         covering = next((earlier for earlier in kept if earlier.factor <= 1), None)
         if reason is None and covering is not None:
             reason = f"{covering} already catches every burn rate that exhausts the budget"
@@ -119,7 +123,7 @@ def firing(
     pair: AlertPair,
     burn_long: Fraction | float | None,
     burn_short: Fraction | float | None,
-    bad_events: int,
+    bad_events: int | Fraction,
     min_bad_events: int = 0,
 ) -> bool:
     """Return whether the pair fires: both burn rates strictly above its factor, and enough bad events to mean it.

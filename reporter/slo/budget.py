@@ -22,9 +22,9 @@ def sli_ratio(good: int, bad: int) -> float | None:
     return float(Fraction(good, good + bad)) if good + bad else None
 
 
-def exact_burn_rate(good: int, bad: int, error_budget_ratio: Decimal) -> Fraction | None:
+def exact_burn_rate(good: int | Fraction, bad: int | Fraction, error_budget_ratio: Decimal) -> Fraction | None:
     """Return (bad / total) / (1 - objective) exactly; None when there were no events."""
-    return Fraction(bad, good + bad) / Fraction(error_budget_ratio) if good + bad else None
+    return Fraction(bad) / (good + bad) / Fraction(error_budget_ratio) if good + bad else None
 
 
 def burn_rate(good: int, bad: int, error_budget_ratio: Decimal) -> float | None:
@@ -50,19 +50,54 @@ def budget_remaining(good: int, bad: int, error_budget_ratio: Decimal) -> float 
     >>> budget_remaining(980, 20, Decimal("0.01"))
     -1.0
     """
-    burn = exact_burn_rate(good, bad, error_budget_ratio)
+    return remaining(exact_burn_rate(good, bad, error_budget_ratio))
+
+
+def remaining(burn: Fraction | None) -> float | None:
+    """Return the share of the budget left after a period with this burn rate."""
     return None if burn is None else float(1 - burn)
 
 
-def state(good: int, bad: int, error_budget_ratio: Decimal, *, any_firing: bool) -> State:
-    """Return the SLO's state from the counts of its period and whether any of its alert pairs fires.
+def as_float(exact: Fraction | None) -> float | None:
+    """Return the float nearest to an exact ratio; None stays None."""
+    return None if exact is None else float(exact)
+
+
+def projected(consumed: Fraction | None, burn: Fraction | None, elapsed: Fraction) -> Fraction | None:
+    """Return the share of a period's budget used at its end, if the rest of it burns at the rate `burn`.
+
+    `consumed` is the share of the whole period's budget used so far, `elapsed` that of its time.  None: one is undefined.
+
+    >>> projected(Fraction(1, 4), Fraction(2), Fraction(1, 2))
+    Fraction(5, 4)
+    """
+    return None if consumed is None or burn is None else consumed + burn * (1 - elapsed)
+
+
+def exhaustion(consumed: Fraction | None, burn: Fraction | None, length_ns: int, at_ns: int) -> int | None:
+    """Return when the budget of a period of `length_ns` is used up, if it goes on burning at the rate `burn` after `at_ns`.
+
+    That is `at_ns` itself when nothing is left already, and None when it never is, or a ratio is undefined.
+    Source: SRE Workbook, chapter 5: at burn rate 1 a budget lasts the period, at burn rate b the b-th part of it.
+
+    >>> exhaustion(Fraction(1, 2), Fraction(10), 30 * 86_400, 0) / 3600  # half a 30-day budget, at ten times the pace
+    36.0
+    """
+    if consumed is None:
+        return None
+    if consumed >= 1:
+        return at_ns
+    return None if not burn else at_ns + int((1 - consumed) * length_ns / burn)
+
+
+def state(burn: Fraction | float | None, *, any_firing: bool) -> State:
+    """Return the SLO's state from the burn rate of its period and whether any of its alert pairs fires.
 
     no_data    no events in the period
     exhausted  nothing of the budget remains: remaining <= 0
     burning    something remains, and at least one alert pair fires
     ok         otherwise
     """
-    burn = exact_burn_rate(good, bad, error_budget_ratio)
     if burn is None:
         return "no_data"
     if burn >= 1:

@@ -75,8 +75,8 @@ class CalendarPeriod:
 
     @property
     def label(self) -> str:
-        """`month UTC`."""
-        return f"{self.unit} {self.timezone}"
+        """`month`, or `month Europe/Berlin`."""
+        return self.unit if self.timezone == "UTC" else f"{self.unit} {self.timezone}"
 
     @property
     def longest_ns(self) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -85,6 +86,14 @@ def _objective(percent: Decimal) -> Decimal:
     return percent
 
 
+def _whole(percent: Decimal) -> Decimal:
+    if not 0 < percent <= 100:
+        raise ValueError(f"must be percent, above 0 and at most 100, not {plain(percent)}")
+    if percent <= 1:
+        raise ValueError(f"{plain(percent)} looks like a ratio, but percent is meant: write {plain(percent * 100)}")
+    return percent
+
+
 def _share(percent: Decimal) -> Decimal:
     if not 0 < percent <= 100:
         raise ValueError(f"must be percent of the error budget, above 0 and at most 100, not {plain(percent)}")
@@ -113,6 +122,14 @@ def _label_text(text: str) -> str:
     return text
 
 
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError; a directory's name is an OSError
+        raise ValueError(f"{name[:60]!r} is no time zone known here; write one like Europe/Berlin or UTC") from None
+    return name
+
+
 def _refuse_bool(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("must be a number, not true or false")
@@ -131,10 +148,14 @@ Window = Annotated[PositiveDuration, AfterValidator(_whole_minutes)]
 """A length in nanoseconds that is whole minutes, at least one."""
 Objective = Annotated[Decimal, BeforeValidator(_percent), AfterValidator(_objective)]
 """Percent, 1 < x < 100, exact."""
+Percent = Annotated[Decimal, BeforeValidator(_percent), AfterValidator(_whole)]
+"""Percent, 1 < x <= 100, exact."""
 BudgetPercent = Annotated[Decimal, BeforeValidator(_percent), AfterValidator(_share)]
 PositiveDecimal = Annotated[Decimal, BeforeValidator(_decimal), AfterValidator(_positive)]
 NonNegativeDecimal = Annotated[Decimal, BeforeValidator(_decimal), AfterValidator(_not_negative)]
 Name = Annotated[str, AfterValidator(_label_text)]
 """Text that becomes a label value."""
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+"""The IANA name of a time zone."""
 Count = Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0)]
 PositiveCount = Annotated[int, BeforeValidator(_refuse_bool), Field(ge=1)]

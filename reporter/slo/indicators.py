@@ -7,12 +7,11 @@ never makes `good` neither true nor false: each `judge` says True, False or None
 row, which a property test holds together.
 """
 
-import difflib
 from abc import abstractmethod
 from decimal import Decimal
-from typing import Annotated, Any, Literal, NamedTuple, Protocol
+from typing import Annotated, ClassVar, Literal, NamedTuple, Protocol
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from reporter.slo.durations import format_duration
 from reporter.slo.fields import PositiveDecimal, PositiveDuration, Spec, plain
@@ -38,7 +37,7 @@ class JudgedCall(Protocol):
 
 
 class Predicates(NamedTuple):
-    """Two SQL conditions over columns of `calls`; neither is ever NULL, and `good` implies `counted`.
+    """Two SQL conditions over columns of `calls`, or of `runs`; neither is ever NULL, and `good` implies `counted`.
 
     They are literal SQL without parameters and without a colon or a percent sign, so that they may stand in any query,
     whatever marks its parameters.
@@ -50,6 +49,8 @@ class Predicates(NamedTuple):
 
 class CallIndicator(Spec):
     """An SLI over calls."""
+
+    over: ClassVar[Literal["calls", "runs", "minutes"]] = "calls"
 
     @abstractmethod
     def judge(self, call: JudgedCall) -> bool | None:
@@ -208,41 +209,4 @@ class Cost(CallIndicator):
 
 
 CALL_KINDS: tuple[type[CallIndicator], ...] = (Availability, Latency, TimeToFirstToken, Throughput, Cost)
-RUN_KINDS = ("job_success", "freshness", "job_duration")
-"""Kinds over runs, refused for now; a run has other columns than a call: they become classes beside CallIndicator."""
-
-_KINDS = {str(kind.model_fields["kind"].default): kind for kind in CALL_KINDS}
-
-
-def _tagged(value: Any) -> Any:
-    """Turn `availability` and `{latency: {threshold: 2.5s}}` into what a tagged union reads."""
-    if isinstance(value, CallIndicator):
-        return value
-    kind, fields = (value, {}) if isinstance(value, str) else _only_entry(value)
-    if kind in RUN_KINDS:
-        raise ValueError(f"{kind} is not supported in this version, which judges calls; use one of {', '.join(_KINDS)}")
-    if kind not in _KINDS:
-        near = difflib.get_close_matches(str(kind), _KINDS, n=1)
-        meant = f"; did you mean {near[0]}?" if near else ""
-        raise ValueError(f"{str(kind)[:40]!r} is no kind of SLI: {', '.join(_KINDS)}{meant}")
-    fields = {} if fields is None else fields
-    if not isinstance(fields, dict):
-        examples = {"throughput": "{min_tokens_per_second: 30}", "cost": "{max_usd: 0.05}", "availability": "{}"}
-        example = examples.get(kind, "{threshold: 2.5s}")
-        raise ValueError(f"{kind} takes a mapping, like {kind}: {example}")
-    if "kind" in fields:
-        raise ValueError(f"{kind} has no key 'kind'")
-    return {**fields, "kind": kind}
-
-
-def _only_entry(value: Any) -> tuple[Any, Any]:
-    if not isinstance(value, dict) or len(value) != 1:
-        raise ValueError("must be one kind of SLI, like availability or {latency: {threshold: 2.5s}}")
-    [(kind, fields)] = value.items()
-    return kind, fields
-
-
-Indicator = Annotated[
-    Availability | Latency | TimeToFirstToken | Throughput | Cost, Field(discriminator="kind"), BeforeValidator(_tagged)
-]
-"""An SLI as DESIGN §6 writes it: `availability`, `{availability: {}}`, `{latency: {threshold: 2.5s}}`, …"""
+"""A kind over calls is one of these classes."""

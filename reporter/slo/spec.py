@@ -1,76 +1,42 @@
 """The spec of one SLO: which calls it is about, what makes them good, how many must be, and when to alert."""
 
-import fnmatch
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
-from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from reporter.slo.alerting import AlertPair, LeftOutPair, Severity, default_pairs, factor_of_share, impossibility
-from reporter.slo.durations import UNITS_NS, format_duration, parse_duration
+from reporter.slo.calendar import Calendar
+from reporter.slo.durations import MINUTE_NS, UNITS_NS, format_duration, parse_duration
 from reporter.slo.fields import (
     BudgetPercent,
     Count,
     Name,
     Objective,
+    Percent,
     PositiveDecimal,
     Spec,
+    TimeZone,
     Window,
-    as_list,
     plain,
     refusal,
 )
-from reporter.slo.indicators import Indicator, JudgedCall, Predicates
+from reporter.slo.indicators import CallIndicator, Predicates
+from reporter.slo.kinds import Indicator
+from reporter.slo.periods import Period, Rolling, WrittenPeriods, misfit, period_of
+from reporter.slo.run_indicators import Freshness
+from reporter.slo.where import Where
 
 DEFAULT_PERIOD_NS = 30 * UNITS_NS["d"]
-
-
-@lru_cache(maxsize=4096)
-def _glob(pattern: str) -> Callable[[str], object]:
-    return re.compile(fnmatch.translate(pattern)).match
-
-
-def _some(patterns: tuple[str, ...]) -> tuple[str, ...]:
-    if not patterns:
-        raise ValueError("an empty list matches nothing; leave the key out to match everything")
-    return tuple(sorted(set(patterns)))
-
-
-Globs = Annotated[tuple[str, ...], BeforeValidator(as_list), AfterValidator(_some)]
-"""Shell-style patterns (`*`, `?`, `[…]`), case-sensitive; one or a list, of which one must match."""
-
-
-class Where(Spec):
-    """Which calls are meant: every label that is named must match.  The value of an absent label is ''."""
-
-    batch_job: Globs | None = None
-    operation: Globs | None = None
-    provider: Globs | None = None
-    model: Globs | None = None
-
-    def matches(self, batch_job: str, operation: str, provider: str, model: str) -> bool:
-        """Return whether calls with these labels are meant."""
-        return (
-            _any(self.batch_job, batch_job)
-            and _any(self.operation, operation)
-            and _any(self.provider, provider)
-            and _any(self.model, model)
-        )
-
-    def describe(self) -> str:
-        """Return the conditions in a few words, '' when there are none."""
-        named = self.model_dump(exclude_none=True)
-        return " ".join(f"{label}={'|'.join(patterns)}" for label, patterns in named.items())
-
-
-def _any(patterns: tuple[str, ...] | None, value: str) -> bool:
-    return patterns is None or any(_glob(pattern)(value) is not None for pattern in patterns)
+Method = Literal["occurrences", "timeslices", "ratio_timeslices"]
+"""What counts: every event; time slices, each good or bad; time slices, each with the share of its good events."""
+Missing = Literal["exclude", "good", "bad", "hold"]
+"""What stretches of time without any event are."""
 
 
 class Alert(Spec):
@@ -109,7 +75,7 @@ _TIER = re.compile(r"p([0-9]{1,2}(?:\.[0-9]{1,9})?)\s*(?:<=|<|≤)\s*(\S.*)", re
 
 
 class SLO(Spec):
-    """One service level objective over calls.
+    """One service level objective over calls, runs, or the minutes since a job's last success.
 
     A call counts when its labels match `where`, its error type is not excluded, and the SLI has something to judge.
     Objective and `budget_percent` are percent, ratios elsewhere are 0–1; lengths are nanoseconds.
@@ -121,9 +87,14 @@ class SLO(Spec):
     where: Where = Where()
     objective: Objective
     period_ns: Window = Field(default=DEFAULT_PERIOD_NS, alias="period")
-    calendar: Literal["day", "week", "month"] | None = None
-    timezone: str | None = None
-    method: Literal["occurrences", "timeslices", "ratio_timeslices"] = "occurrences"
+    calendar: Calendar | None = None
+    timezone: TimeZone = "UTC"
+    periods: WrittenPeriods = ()
+    """Further periods; alerts are scaled to the first one alone."""
+    method: Method = "occurrences"
+    timeslice_ns: Window = Field(default=MINUTE_NS, alias="timeslice")
+    timeslice_target: Percent | None = None
+    missing: Missing = "exclude"
     exclude_error_types: Annotated[
         tuple[Name, ...], BeforeValidator(_error_types), AfterValidator(lambda types: tuple(sorted(set(types))))
     ] = ()
@@ -151,34 +122,24 @@ class SLO(Spec):
             raise refusal([(("sli",), str(error))]) from None
         return {**data, "sli": {"latency": {"threshold": tier[2]}}, "objective": tier[1]}
 
-    @field_validator("method")
-    @classmethod
-    def _refuse_method(cls, method: str) -> str:
-        if method != "occurrences":
-            raise ValueError(f"{method} is not supported in this version; write occurrences, or leave it out")
-        return method
-
-    @field_validator("calendar")
-    @classmethod
-    def _refuse_calendar(cls, calendar: str | None) -> str | None:
-        if calendar is not None:
-            raise ValueError("is not supported for SLOs in this version; write a rolling period, like period: 30d")
-        return calendar
-
-    @field_validator("timezone")
-    @classmethod
-    def _refuse_timezone(cls, timezone: str | None) -> str | None:
-        if timezone is not None:
-            raise ValueError("belongs to calendar, which is not supported for SLOs in this version; leave it out")
-        return timezone
+    @model_validator(mode="after")
+    def _refuse_misfits(self) -> Self:
+        problems = [*_misfits(self)]
+        if problems:
+            raise refusal(problems)
+        return self
 
     @model_validator(mode="after")
     def _refuse_impossible_alerts(self) -> Self:
         problems: list[tuple[tuple[str | int, ...], str]] = []
         seen: set[tuple[str, int, int]] = set()
         for index, alert in enumerate(self.alerts or ()):
-            pair = alert.pair(self.period_ns)
-            reason = impossibility(pair, self.period_ns, self.error_budget_ratio)
+            pair = alert.pair(self.main_period.nominal_ns)
+            reason = impossibility(pair, self.main_period.nominal_ns, self.error_budget_ratio)
+            if reason is None and self.slice_ns > pair.short_ns:
+                reason = (
+                    f"the short window ({pair.short}) is shorter than a time slice ({format_duration(self.slice_ns)})"
+                )
             if (key := (alert.severity, alert.long_ns, alert.short_ns)) in seen:
                 reason = f"{alert.severity} {pair.long}/{pair.short} is there twice"
             seen.add(key)
@@ -199,26 +160,51 @@ class SLO(Spec):
         return 1 - self.objective_ratio
 
     @property
+    def main_period(self) -> Period:
+        """The period of the error budget."""
+        return period_of(self.period_ns, self.calendar, self.timezone)
+
+    @property
+    def all_periods(self) -> tuple[Period, ...]:
+        """The main period and the further ones, each once."""
+        return tuple(dict.fromkeys((self.main_period, *(written.meant for written in self.periods))))
+
+    @property
     def period(self) -> str:
-        """The period's label: `30d`."""
-        return format_duration(self.period_ns)
+        """The main period's label: `30d`, `month`, `month Europe/Berlin`."""
+        return self.main_period.label
+
+    @property
+    def slice_ns(self) -> int:
+        """The length of a time slice; 0 when events are counted one by one."""
+        return 0 if self.method == "occurrences" else self.timeslice_ns
+
+    @property
+    def slice_target_ratio(self) -> Decimal:
+        """From which share of good events on a time slice is good: `timeslice_target`, or else the objective."""
+        return (self.objective if self.timeslice_target is None else self.timeslice_target) / 100
 
     @property
     def pairs(self) -> tuple[AlertPair, ...]:
         """The alert pairs in force: those written, or the defaults that suit this objective and period."""
         if self.alerts is None:
-            return default_pairs(self.period_ns, self.error_budget_ratio)[0]
-        return tuple(alert.pair(self.period_ns) for alert in self.alerts)
+            return self._default_pairs[0]
+        return tuple(alert.pair(self.main_period.nominal_ns) for alert in self.alerts)
 
     @property
     def left_out_pairs(self) -> tuple[LeftOutPair, ...]:
         """The default pairs that this SLO goes without, and why."""
-        return () if self.alerts is not None else default_pairs(self.period_ns, self.error_budget_ratio)[1]
+        return () if self.alerts is not None else self._default_pairs[1]
+
+    @property
+    def _default_pairs(self) -> tuple[tuple[AlertPair, ...], tuple[LeftOutPair, ...]]:
+        return default_pairs(self.main_period.nominal_ns, self.error_budget_ratio, self.slice_ns)
 
     @property
     def windows(self) -> tuple[tuple[str, int], ...]:
-        """The windows it needs counts for, as (label, ns), shortest first: those of its alert pairs, and its period."""
-        lengths = {self.period_ns} | {length for pair in self.pairs for length in (pair.long_ns, pair.short_ns)}
+        """The lengths it needs counts for, as (label, ns), shortest first: those of its alerts and rolling periods."""
+        lengths = {length for pair in self.pairs for length in (pair.long_ns, pair.short_ns)}
+        lengths |= {period.length_ns for period in self.all_periods if isinstance(period, Rolling)}
         return tuple((format_duration(length), length) for length in sorted(lengths))
 
     @property
@@ -233,23 +219,64 @@ class SLO(Spec):
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:32]
 
     def matches(self, batch_job: str, operation: str, provider: str, model: str) -> bool:
-        """Return whether calls with these labels are this SLO's; an absent label is ''."""
-        return self.where.matches(batch_job, operation, provider, model)
+        """Return whether calls with these labels are this SLO's; an absent label is ''.  Never, for one over runs."""
+        return isinstance(self.sli, CallIndicator) and self.where.matches(batch_job, operation, provider, model)
 
-    def judge(self, call: JudgedCall) -> bool | None:
-        """Return whether a call whose labels match is good (True), bad (False) or out of total (None)."""
-        if call.error_type in self.exclude_error_types:
-            return None
-        return self.sli.judge(call)
+    def judge(self, event: Any) -> bool | None:
+        """Return whether a call or run whose labels match is good (True), bad (False) or out of total (None).
+
+        Raises:
+            TypeError: it judges minutes.
+        """
+        if isinstance(self.sli, Freshness):
+            raise TypeError(f"{self.name}: {self.sli.kind} judges minutes, neither calls nor runs")
+        return None if event.error_type in self.exclude_error_types else self.sli.judge(event)
 
     def sql(self, dialect: str) -> Predicates:
-        """Return the same judgement as SQL over `calls` for "sqlite" or "postgresql"; labels are not looked at."""
+        """Return the same judgement as SQL over `calls` or `runs` for "sqlite" or "postgresql"; labels are not looked at.
+
+        Raises:
+            TypeError: it judges minutes.
+        """
+        if isinstance(self.sli, Freshness):
+            raise TypeError(f"{self.name}: {self.sli.kind} judges minutes, neither calls nor runs")
         good, counted = (f"({condition})" for condition in self.sli.sql(dialect))
         if not self.exclude_error_types:
             return Predicates(good, counted)
         excluded = ", ".join(_literal(error_type, dialect) for error_type in self.exclude_error_types)
         kept = f"(error_type IS NULL OR error_type NOT IN ({excluded}))"
         return Predicates(f"({good} AND {kept})", f"({counted} AND {kept})")
+
+
+def _misfits(slo: SLO) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Settings that don't go together: (place, sentence) each."""
+    told = slo.model_fields_set
+    period = misfit(slo)
+    if period is not None:
+        yield period
+    if not isinstance(slo.sli, CallIndicator):
+        for label in ("operation", "provider", "model"):
+            if getattr(slo.where, label) is not None:
+                yield ("where", label), f"is a label of calls; {slo.sli.kind} is about runs, which have only batch_job"
+    if isinstance(slo.sli, Freshness) and slo.exclude_error_types:
+        yield ("exclude_error_types",), "has no meaning for freshness, which looks at minutes and not at errors"
+    if slo.method == "occurrences":
+        for name in ("timeslice_ns", "timeslice_target"):
+            if name in told:
+                key = name.removesuffix("_ns")
+                yield (key,), "belongs to method: timeslices or ratio_timeslices; the method here is occurrences"
+    elif slo.method == "ratio_timeslices" and slo.timeslice_target is not None:
+        yield (
+            ("timeslice_target",),
+            "belongs to method: timeslices; ratio_timeslices takes the mean of the slices' ratios",
+        )
+    elif UNITS_NS["d"] % slo.timeslice_ns:
+        yield (
+            ("timeslice",),
+            "must divide a day, like 1m, 5m, 1h or 1d, so that slices begin at the same times each day",
+        )
+    elif slo.timeslice_ns > slo.main_period.nominal_ns:
+        yield ("timeslice",), f"must not be longer than the period, {slo.period}"
 
 
 def _literal(value: str, dialect: str) -> str:

@@ -61,7 +61,7 @@ def test_the_budget_is_exactly_used_up_at_the_objective() -> None:
     ],
 )
 def test_the_state_follows_from_the_budget_and_the_alerts(good: int, bad: int, any_firing: bool, expected: str) -> None:
-    assert state(good, bad, THOUSANDTH, any_firing=any_firing) == expected
+    assert state(exact_burn_rate(good, bad, THOUSANDTH), any_firing=any_firing) == expected
 
 
 @given(counts, counts, budgets)

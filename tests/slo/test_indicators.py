@@ -194,12 +194,6 @@ def test_availability_is_written_with_or_without_braces(written: Any) -> None:
     assert slo(written) == slo(AVAILABILITY)
 
 
-@pytest.mark.parametrize("kind", ["job_success", {"freshness": {"max_age": "1d"}}, {"job_duration": {"max": "1h"}}])
-def test_kinds_over_runs_are_refused_for_now(kind: Any) -> None:
-    with pytest.raises(ValidationError, match="is not supported in this version"):
-        slo(kind)
-
-
 @pytest.mark.parametrize(
     ("written", "why"),
     [

@@ -96,6 +96,9 @@ def test_globs_are_those_of_fnmatch(pattern: str, value: str) -> None:
     assert slo(where={"operation": pattern}).matches("", value, "", "") == fnmatchcase(value, pattern)
 
 
+ALERT = {"severity": "page", "long": "1h", "short": "5m", "budget_percent": 2}
+
+
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
@@ -109,9 +112,21 @@ def test_globs_are_those_of_fnmatch(pattern: str, value: str) -> None:
         ({"period": "0s"}, "longer than 0"),
         ({"period": "90s"}, "whole minutes"),
         ({"period": 30}, "with its unit"),
-        ({"method": "timeslices"}, "not supported in this version"),
-        ({"calendar": "month"}, "not supported"),
-        ({"timezone": "UTC"}, "not supported"),
+        ({"calendar": "fortnight"}, "'day', 'week', 'month' or 'quarter'"),
+        ({"calendar": "month", "timezone": "Mars/X"}, "no time zone known here"),
+        ({"calendar": "month", "period": "30d"}, "two different periods"),
+        ({"timezone": "UTC"}, "belongs to calendar"),
+        ({"periods": ["7d", {"timezone": "UTC"}]}, "belongs to calendar"),
+        ({"timeslice": "5m"}, "belongs to method"),
+        ({"timeslice_target": 95}, "belongs to method"),
+        ({"method": "ratio_timeslices", "timeslice_target": 95}, "takes the mean"),
+        ({"method": "timeslices", "timeslice": "7m"}, "must divide a day"),
+        ({"method": "timeslices", "timeslice_target": 0.95}, "write 95"),
+        ({"method": "timeslices", "timeslice": "1d", "period": "12h"}, "longer than the period"),
+        ({"method": "timeslices", "timeslice": "10m", "alerts": [ALERT]}, "shorter than a time slice"),
+        ({"missing": "zero"}, "'exclude', 'good', 'bad' or 'hold'"),
+        ({"sli": "job_success", "where": {"model": "x"}}, "only batch_job"),
+        ({"sli": {"freshness": {"max_age": "1d"}}, "exclude_error_types": ["400"]}, "no meaning for freshness"),
         ({"min_bad_events": -1}, "greater than or equal"),
         ({"min_bad_events": True}, "must be a number"),
     ],
@@ -124,6 +139,20 @@ def test_what_can_not_be_meant_is_refused(fields: dict[str, Any], why: str) -> N
 def test_windows_are_those_of_the_alerts_and_the_period() -> None:
     assert [label for label, _ in slo().windows] == ["5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d"]
     assert slo(period="90d", alerts=[]).windows == (("90d", parse_duration("90d")),)
+
+
+def test_a_calendar_month_is_thirty_days_to_alerts_and_further_periods_are_there_once() -> None:
+    spec = slo(calendar="month", timezone="Europe/Berlin", periods=["7d", {"calendar": "quarter"}, "168h"])
+    assert [period.label for period in spec.all_periods] == ["month Europe/Berlin", "7d", "quarter"]
+    assert spec.period == "month Europe/Berlin"
+    assert spec.pairs == slo(period="30d").pairs
+    assert [label for label, _ in spec.windows] == ["5m", "30m", "1h", "2h", "6h", "1d", "3d", "7d"]
+
+
+def test_time_slices_leave_out_default_alerts_that_look_back_less_far() -> None:
+    spec = slo(method="timeslices", timeslice="1h", timeslice_target=90)
+    assert [pair.long for pair in spec.pairs] == ["1d", "3d"]
+    assert "shorter than a time slice" in spec.left_out_pairs[0].reason
 
 
 COUNTED = {
