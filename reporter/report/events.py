@@ -19,6 +19,7 @@ from reporter.fold.run_events import Jobs
 from reporter.minutes import minute_verdicts, verdicts
 from reporter.report.windows import HOUR, by_hour, cut
 from reporter.retention import PRUNED_BEFORE
+from reporter.slo.durations import UNITS_NS
 from reporter.slo.exclusions import Exclusion, minutes_excluded
 from reporter.slo.indicators import CallIndicator
 from reporter.slo.run_indicators import Freshness
@@ -128,7 +129,7 @@ class EventReader:
         if not is_sliced(slo):
             return Timeline(without(self._minutes(slo, first, end), excluded))
         slicing = self._slicing(slo)
-        first = slicing.first_of(first)
+        first = slicing.first_of(first if slo.missing == "exclude" else self._last_event(slo, first))
         busy = () if slo.missing == "exclude" else self.jobs.busy(slo, first, end)
         minutes = without(self._minutes(slo, first, end), excluded)
         return slicing.timeline(minutes, end, excluded=excluded, busy=busy)
@@ -140,6 +141,23 @@ class EventReader:
             return self.jobs.ended(slo, first, end)
         row = self.row(slo)
         return () if row is None else read_minutes(self._connection, row.slo_id, first, end)
+
+    def _last_event(self, slo: SLO, before: int) -> int:
+        """The last minute before one that has an event, as far back as they are kept; `before` itself if none has."""
+        if isinstance(slo.sli, CallIndicator):
+            floor = self._pruned[1]
+        else:
+            began = self.jobs.first_minute(slo)
+            floor = before if began is None else began
+        back, step = before, UNITS_NS["d"] // MINUTE_NS
+        while back > floor:
+            back = max(before - step, floor)
+            events = without(self._minutes(slo, back, before), self.excluded(slo))
+            last = max((minute for minute, _, _ in events), default=None)
+            if last is not None:
+                return last
+            step *= 4
+        return before
 
     def _slicing(self, slo: SLO) -> Slicing:
         target = slo.slice_target_ratio if slo.method == "timeslices" else None
