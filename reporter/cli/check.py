@@ -11,6 +11,7 @@ from rich.text import Text
 from reporter.cli import terminal
 from reporter.cli.root import Context
 from reporter.config.model import Config
+from reporter.slo.durations import format_duration
 from reporter.slo.fields import plain
 from reporter.slo.spec import SLO
 
@@ -50,6 +51,9 @@ def _understood_slo(slo: SLO) -> dict[str, Any]:
         "where": slo.where.model_dump(exclude_none=True),
         "objective_ratio": float(slo.objective_ratio),
         "period": slo.period,
+        "periods": [period.label for period in slo.all_periods],
+        "method": slo.method,
+        "missing": slo.missing,
         "windows": [label for label, _ in slo.windows],
         "min_bad_events": slo.min_bad_events,
         "exclude_error_types": list(slo.exclude_error_types),
@@ -78,10 +82,13 @@ def _show(config: Config) -> None:
     for slo in config.slos:
         console.print(Text.assemble("\n", (terminal.shown(slo.name, "bold")), "  ", terminal.shown(slo.service)))
         where = slo.where.describe()
-        judged = f"  {plain(slo.objective)} % within {slo.period}: {slo.sli.describe()}" + (
-            f", where {where}" * bool(where)
-        )
-        console.print(terminal.shown(judged))
+        periods = " and ".join(period.label for period in slo.all_periods)
+        judged = f"  {plain(slo.objective)} % within {periods}: {slo.sli.describe()}"
+        console.print(terminal.shown(judged + f", where {where}" * bool(where)))
+        if slo.slice_ns:
+            console.print(f"  {_slices(slo)}")
+        if slo.missing != "exclude":
+            console.print(f"  where there are no events: {slo.missing}")
         if slo.exclude_error_types:
             console.print(terminal.shown(f"  without error types {', '.join(slo.exclude_error_types)}"))
         if slo.min_bad_events:
@@ -94,6 +101,14 @@ def _show(config: Config) -> None:
             console.print(f"  left out {left_out}: {reason}", style="dim", soft_wrap=True)
     if config.slos:
         console.print("\nAn alert long/short > factor fires when the burn rates of both windows are above the factor.")
+
+
+def _slices(slo: SLO) -> str:
+    """What counts instead of single events."""
+    length = format_duration(slo.slice_ns)
+    if slo.method == "ratio_timeslices":
+        return f"each {length} counts once, with its own ratio"
+    return f"each {length} counts once, good from {plain(slo.slice_target_ratio * 100)} % on"
 
 
 def _left_out(slo: SLO) -> dict[str, str]:

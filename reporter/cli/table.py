@@ -17,8 +17,10 @@ from rich.text import Text
 
 from reporter.cli.terminal import shown
 from reporter.report.json_form import moment, usd
-from reporter.report.model import AlertState, CallStats, CallWindow, JobStatus, Report, SLOStatus
+from reporter.report.model import AlertState, CallStats, CallWindow, JobStatus, PeriodStatus, Report, SLOStatus
+from reporter.slo.exclusions import Exclusion
 from reporter.slo.fields import plain
+from reporter.tally import MINUTE_NS
 
 NOTHING = "–"
 BAR_CELLS = 8
@@ -40,10 +42,17 @@ def show(console: Console, made: Report, window: str | None = None) -> None:
         for table in _burn_rates(made.slos, max(4, (console.width - 16) // 7)):
             console.print(table)
         console.print("1 uses the budget up exactly at the period's end; ! marks a firing alert.", style="dim")
+        several = [
+            slo for slo in made.slos if len(slo.periods) > 1 or (slo.periods and slo.periods[0].elapsed_ratio < 1)
+        ]
+        if several:
+            console.print(_periods(several))
         for slo in made.slos:
             for alert in slo.alerts:
                 if alert.firing:
                     console.print(_alert(slo, alert), soft_wrap=True)
+        for excluded in made.exclusions:
+            console.print(_exclusion(excluded), soft_wrap=True)
     if made.calls:
         label = window or list(made.calls[0].windows)[-1]
         if label in made.calls[0].windows:
@@ -72,11 +81,49 @@ def _slos(slos: tuple[SLOStatus, ...]) -> Table:
         period = slo.windows.get(slo.period)
         goal = f"{plain(Decimal(str(slo.objective_ratio)) * 100)} %"
         table.add_row(
-            shown(slo.slo), goal, slo.period, f"{period.bad:,}" if period else NOTHING,
+            shown(slo.slo), goal, shown(slo.period), _count(period.bad) if period else NOTHING,
             _percent(period.sli_ratio if period else None), _budget(slo.remaining_ratio),
             Text(slo.state.replace("_", " "), style=_STATE_STYLES.get(slo.state, "")),
         )  # fmt: skip
     return table
+
+
+def _count(events: int | float) -> str:
+    return f"{events:,}" if isinstance(events, int) else f"{events:,.2f}"
+
+
+def _periods(slos: Sequence[SLOStatus]) -> Table:
+    table = _grid("Periods")
+    table.add_column("SLO", overflow="fold")
+    table.add_column("period", no_wrap=True)
+    table.add_column("over", justify="right", no_wrap=True)
+    table.add_column("left to date", no_wrap=True)
+    for name in ("used of it", "at its end", "gone at (UTC)"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for slo in slos:
+        for period in slo.periods:
+            table.add_row(
+                shown(slo.slo), shown(period.period), f"{period.elapsed_ratio:.0%}", _budget(period.remaining_ratio),
+                _used(period.consumed_of_period_ratio), _used(period.projected_ratio),
+                _gone(period),
+            )  # fmt: skip
+    return table
+
+
+def _gone(period: PeriodStatus) -> str:
+    if (period.consumed_of_period_ratio or 0) >= 1:
+        return "already"
+    return (moment(period.exhausted_at_ns) or NOTHING)[:16].replace("T", " ")
+
+
+def _used(ratio: float | None) -> str:
+    return NOTHING if ratio is None else f"{ratio:,.0%}"
+
+
+def _exclusion(excluded: Exclusion) -> Text:
+    first, end = (moment(minute * MINUTE_NS) for minute in (excluded.first, excluded.end))
+    slos = ", ".join(excluded.slos)
+    return Text.assemble("left out: ", shown(f"{first} to {end} of {slos}, {excluded.reason}"))
 
 
 def _percent(ratio: float | None) -> str:

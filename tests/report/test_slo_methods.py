@@ -218,7 +218,7 @@ def check(told: Row, spec: Row, judge: Callable[[Row], bool | None], calls: list
         starts[spec["calendar"] + ("" if zone == "UTC" else f" {zone}")] = start_of(spec["calendar"], zone)
     if "periods" in spec:
         starts["day"] = start_of("day", "UTC")
-    shown = {label for label in told["windows"]}
+    shown = set(told["windows"])
     shortest = SLICES[spec.get("timeslice", "1m")]
     assert shown >= {label for label in starts if LENGTHS.get(label, DAY) >= shortest}
     for label in shown & set(starts):
