@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from reporter import __version__
+from reporter import __version__, state
 from reporter.config.model import Config
 from reporter.errors import LeaseHeld, StoreConflict
 from reporter.exclusions import in_force
 from reporter.exposition import render, validate
 from reporter.family import Family
-from reporter.fold import FoldResult, FoldRules, fold
+from reporter.fold import TOLD_UNTIL, FoldResult, FoldRules, fold
 from reporter.fold.slos import Progress, unheard
 from reporter.ingest import flag_future, ingest_spool
 from reporter.lease import Lease, acquire, release
@@ -29,6 +29,7 @@ from reporter.report.model import Report
 from reporter.retention import Pruned, Retention, prune
 from reporter.sinks.spool import directories_for
 from reporter.store import Store
+from reporter.tally import MINUTE_NS
 
 MOST_CONFLICTS = 5
 """How often a fold begins anew because a job wrote the same rows at that moment; it happens on Postgres."""
@@ -168,6 +169,8 @@ def push(
 
         def remember(connection: Connection) -> None:
             remember_label_values(connection, config.report.labels, config.report.max_values_per_label)
+            told_ns = max(as_of_ns // MINUTE_NS * MINUTE_NS, state.get_integer(connection, TOLD_UNTIL))
+            state.put(connection, TOLD_UNTIL, str(told_ns))
 
         attempts, notes = 0, tuple[str, ...]()
         if dry_run:

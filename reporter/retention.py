@@ -62,6 +62,9 @@ def prune(
         lease.renew(connection)
         for resolution, kept_ns in ((1, retention.minutes_ns), (60, retention.hours_ns), (1440, retention.days_ns)):
             tallies += _prune_tallies(connection, resolution, now_ns - kept_ns)
+        connection.execute(
+            text("DELETE FROM late_calls WHERE folded_at_ns < :before"), {"before": now_ns - retention.calls_ns}
+        )
         runs = connection.execute(
             text("DELETE FROM runs WHERE ended_at_ns < :before AND folded_status = status"),
             {"before": now_ns - retention.hours_ns},

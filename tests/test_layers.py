@@ -22,7 +22,7 @@ LAYERS = (  # lowest first; a module may import its own layer and those below
     ("tally",),
     ("config", "fold", "ingest", "retention", "query", "reprice"),
     ("report", "cost", "exclusions"),
-    ("metrics", "exposition", "publish", "generate", "explain"),
+    ("metrics", "exposition", "publish", "generate", "explain", "replay"),
     ("cycle", "schedule", "jobs", "demo"),
     ("cli", "__main__"),
 )

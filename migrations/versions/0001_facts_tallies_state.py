@@ -164,6 +164,11 @@ SQLITE = (
       runs INTEGER NOT NULL,
       PRIMARY KEY (batch_job, status)
     )""",
+    """CREATE TABLE late_calls (
+      call_id TEXT NOT NULL,
+      folded_at_ns INTEGER NOT NULL,
+      PRIMARY KEY (call_id)
+    )""",
     """CREATE TABLE exclusions (
       name TEXT NOT NULL,
       from_ns INTEGER NOT NULL,
@@ -423,6 +428,11 @@ POSTGRESQL = (
       status TEXT NOT NULL,
       runs BIGINT NOT NULL,
       PRIMARY KEY (batch_job, status)
+    )""",
+    """CREATE TABLE late_calls (
+      call_id TEXT COLLATE "C" NOT NULL,
+      folded_at_ns BIGINT NOT NULL,
+      PRIMARY KEY (call_id)
     )""",
     """CREATE TABLE exclusions (
       name TEXT NOT NULL,

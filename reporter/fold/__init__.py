@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from operator import itemgetter
 
 from sqlalchemy import text
@@ -42,6 +43,8 @@ BATCH = 100_000
 """Calls read at once, about 80 MB of them."""
 CHUNK = 20_000
 """Calls counted in one transaction."""
+TOLD_UNTIL = "told_until_ns"
+"""Under which name `state` has the moment up to which a push has told of every minute."""
 _CALL_ID, _ENDED_AT_NS = FOLDED.index("call_id"), FOLDED.index("ended_at_ns")
 
 
@@ -156,12 +159,14 @@ def _fold_calls(
 ) -> int:
     """Count new calls; how many."""
     folded = waiting = 0
+    with opened.read() as connection:
+        told_ns = state.get_integer(connection, TOLD_UNTIL)
     for calls in _batches(opened):
         waiting = waiting or (len(calls) if len(calls) < BATCH else _pending(opened))
         for first in range(0, len(calls), CHUNK):
             progress("new calls", folded, waiting)
             chunk = calls[first : first + CHUNK]
-            _keep(opened, lease, tally(chunk, counted, prices), most_errors)
+            _keep(opened, lease, tally(chunk, counted, prices), most_errors, _late(chunk, told_ns))
             folded += len(chunk)
     progress("new calls", folded, folded)
     return folded
@@ -195,7 +200,12 @@ def _pending(opened: Store) -> int:
         return int(connection.execute(text("SELECT count(*) FROM calls WHERE folded = 0")).scalar_one())
 
 
-def _keep(opened: Store, lease: Lease, tallies: Tallies, most_errors: int) -> None:
+def _late(calls: Sequence[Row], told_ns: int) -> list[str]:
+    """The calls, in order of their end, that ended in minutes a push has told of already."""
+    return [call[_CALL_ID] for call in takewhile(lambda call: call[_ENDED_AT_NS] < told_ns, calls)]
+
+
+def _keep(opened: Store, lease: Lease, tallies: Tallies, most_errors: int, late: Sequence[str]) -> None:
     """Keep what a chunk counted and mark its calls, in one transaction."""
     changes = _merged(opened, lease, tallies, most_errors)
     with opened.write() as connection:
@@ -203,6 +213,13 @@ def _keep(opened: Store, lease: Lease, tallies: Tallies, most_errors: int) -> No
         if Rows(connection).mark(tallies.marks) != len(tallies.marks):
             raise StoreError(f"{opened.url}: calls were changed while they were counted; nothing was kept, run again")
         write(connection, changes)
+        if late:
+            connection.execute(
+                text(
+                    "INSERT INTO late_calls (call_id, folded_at_ns) VALUES (:id, :now) ON CONFLICT (call_id) DO NOTHING"
+                ),
+                [{"id": call_id, "now": time.time_ns()} for call_id in late],
+            )
         state.add(connection, "calls_folded_total", len(tallies.marks))
 
 

@@ -14,7 +14,7 @@ from reporter import state
 from reporter.fold.ends import IS_UNFOLDED, LONGEST_RUN
 from reporter.slo.run_indicators import Freshness
 from reporter.slo.spec import SLO
-from reporter.slo.timeline import Interval, Minute, merged
+from reporter.slo.timeline import Interval, Minute, merged, overlaps
 from reporter.tally import MINUTE_NS
 
 
@@ -80,6 +80,15 @@ class Jobs:
             fresh += fresh_changes[minute]
             if jobs:
                 yield minute, fresh, jobs - fresh
+
+    def stale(self, slo: SLO, first: int, end: int) -> Iterator[tuple[str, Iterator[int]]]:
+        """Each job, and the minutes of [first, end) at whose end its last success was too old."""
+        for name in self.of(slo):
+            began = self._began(name)
+            if began is not None and began < end:
+                begin = max(began, first)
+                fresh = self._fresh(name, slo.sli, begin, end)  # type: ignore[arg-type]  # who asks, asks of freshness
+                yield name, (minute for minute in range(begin, end) if not overlaps(fresh, minute, minute + 1))
 
     def _began(self, name: str) -> int | None:
         """The minute in which the first run began that is still known."""

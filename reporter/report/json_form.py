@@ -15,7 +15,7 @@ def as_json(report: Report) -> dict[str, Any]:
     """The report as values `json.dumps` takes."""
     return {
         "as_of": moment(report.as_of_ns),
-        "slos": [_slo(slo) for slo in report.slos],
+        "slos": [slo_as_json(slo) for slo in report.slos],
         "calls": [_calls(calls) for calls in report.calls],
         "jobs": [_job(job) for job in report.jobs],
         "budgets": [],
@@ -39,7 +39,8 @@ def usd(nanousd: int) -> float:
     return float(Decimal(nanousd).scaleb(-9))
 
 
-def _slo(slo: SLOStatus) -> dict[str, Any]:
+def slo_as_json(slo: SLOStatus) -> dict[str, Any]:
+    """One SLO as values `json.dumps` takes."""
     return {
         "slo": slo.slo,
         "service": slo.service,
