@@ -7,15 +7,20 @@ import time
 
 import click
 
+from reporter.cli.folded import fold_first
+from reporter.cli.period import tell
 from reporter.cli.root import Context, moment_option
 from reporter.cli.table import show
 from reporter.cli.terminal import console, fold_progress
 from reporter.cycle import openmetrics
 from reporter.cycle import report as make
 from reporter.errors import ConfigError
+from reporter.exclusions import in_force
 from reporter.report.csv_form import as_csv
 from reporter.report.json_form import as_json
 from reporter.report.model import Report
+from reporter.report.period import build_period
+from reporter.slo.calendar import CalendarPeriod
 
 
 @click.command()
@@ -28,9 +33,15 @@ from reporter.report.model import Report
     metavar="LENGTH",
     help="The window whose calls are shown, like 1d; if left out, a table has the longest, csv has all.",
 )
+@click.option(
+    "--period", metavar="PERIOD", help="One calendar period instead: 2026-10, 2026-Q4, 2026-W43 or 2026-10-25."
+)
+@click.option("--timezone", default="UTC", show_default=True, metavar="ZONE", help="Whose calendar --period is of.")
 @click.option("--no-fold", is_flag=True, help="Show what is folded already.")
 @click.pass_obj
-def report(context: Context, as_of: str | None, form: str, window: str | None, no_fold: bool) -> None:
+def report(
+    context: Context, as_of: str | None, form: str, window: str | None, period: str | None, timezone: str, no_fold: bool
+) -> None:
     """Show SLOs, burn rates, calls and cost as of a minute.  Folds new rows first; sends nothing.
 
     \b
@@ -40,7 +51,11 @@ def report(context: Context, as_of: str | None, form: str, window: str | None, n
       reporter report --as-of 2026-11-01T02:00:00Z
       reporter report --format json | jq '.slos[].error_budget'
       reporter report --format csv > calls.csv
+      reporter report --period 2026-10 --timezone Europe/Berlin
     """
+    if period is not None:
+        _tell_period(context, period, timezone, form, no_fold)
+        return
     began = time.monotonic()
     as_of_ns = moment_option(as_of)
     known = [label for label, length in context.config.windows if length in context.config.report.windows_ns]
@@ -58,3 +73,17 @@ def report(context: Context, as_of: str | None, form: str, window: str | None, n
         click.echo(openmetrics(made, time.monotonic() - began).decode(), nl=False)
     else:
         show(console(), made, window)
+
+
+def _tell_period(context: Context, name: str, timezone: str, form: str, no_fold: bool) -> None:
+    if form not in ("table", "json"):
+        raise ConfigError(f"--format {form}: a period is told as table or json")
+    try:
+        calendar = CalendarPeriod.of(name, timezone)
+        fold_first(context, no_fold)
+        with context.looked_at.read() as connection:
+            excluded = in_force(connection, context.config)
+            made = build_period(connection, context.config.slos, excluded, calendar, name, time.time_ns())
+    except ValueError as error:
+        raise ConfigError(f"--period: {error}") from None
+    tell(made, form)

@@ -19,7 +19,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "calls": [_calls(calls) for calls in report.calls],
         "jobs": [_job(job) for job in report.jobs],
         "budgets": [],
-        "exclusions": [_exclusion(exclusion) for exclusion in report.exclusions],
+        "exclusions": [exclusion_as_json(exclusion) for exclusion in report.exclusions],
         "notes": list(report.notes),
         "folded": report.self_status.folded,
     }
@@ -93,7 +93,8 @@ def _period(period: PeriodStatus) -> dict[str, Any]:
     }
 
 
-def _exclusion(exclusion: Exclusion) -> dict[str, Any]:
+def exclusion_as_json(exclusion: Exclusion) -> dict[str, Any]:
+    """One exclusion as values `json.dumps` takes."""
     return {
         "exclusion": exclusion.name or None,
         "from": moment(exclusion.first * MINUTE_NS),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -42,18 +42,33 @@ def read_slos(
     events: EventReader, slos: Sequence[SLO], end: int, always: Sequence[int], out_of_reach: OutOfReach
 ) -> tuple[SLOStatus, ...]:
     """Every SLO at minute `end`, in its own windows and in those of the lengths `always`; `out_of_reach` is added to."""
-    wanted: list[tuple[SLO, list[Span]]] = []
-    for slo in slos:
-        reachable = []
-        for span in _spans(slo, end, always):
-            lacking = events.lacking(slo, span.first, span.end)
-            if lacking is None:
-                reachable.append(span)
-            elif span.label not in out_of_reach.setdefault(lacking, []):
-                out_of_reach[lacking].append(span.label)
-        wanted.append((slo, reachable))
+    wanted = [(slo, _reachable(events, slo, _spans(slo, end, always), out_of_reach)) for slo in slos]
+    counted = count_spans(events, wanted)
+    return tuple(_status(slo, spans, counted[slo.name], end, events) for slo, spans in wanted)
+
+
+def _reachable(events: EventReader, slo: SLO, spans: Iterable[Span], out_of_reach: OutOfReach) -> list[Span]:
+    found = []
+    for span in spans:
+        lacking = events.lacking(slo, span.first, span.end)
+        if lacking is None:
+            found.append(span)
+        elif span.label not in out_of_reach.setdefault(lacking, []):
+            out_of_reach[lacking].append(span.label)
+    return found
+
+
+def count_spans(events: EventReader, wanted: Iterable[tuple[SLO, Sequence[Span]]]) -> dict[str, dict[str, Counted]]:
+    """What happened in spans for which nothing is lacking, by SLO and label."""
+    wanted = list(wanted)
     tallied = events.tallied((slo, span.first, span.end) for slo, spans in wanted if _is_tallied(slo) for span in spans)
-    return tuple(_status(slo, spans, end, events, tallied.get(slo.name)) for slo, spans in wanted)
+    counted: dict[str, dict[str, Counted]] = {}
+    for slo, spans in wanted:
+        source: Events | None = tallied.get(slo.name)
+        if source is None and spans:
+            source = events.timeline(slo, min(span.first for span in spans), max(span.end for span in spans))
+        counted[slo.name] = {} if source is None else {span.label: _count(slo, span, source, events) for span in spans}
+    return counted
 
 
 def _is_tallied(slo: SLO) -> bool:
@@ -70,9 +85,9 @@ def _spans(slo: SLO, end: int, always: Sequence[int]) -> Iterator[Span]:
             yield Span(period.label, period.bounds(end * MINUTE_NS)[0] // MINUTE_NS, end)
 
 
-def _status(slo: SLO, spans: Sequence[Span], end: int, reader: EventReader, tallied: Events | None) -> SLOStatus:
-    source = tallied or (reader.timeline(slo, min(span.first for span in spans), end) if spans else None)
-    counted = {} if source is None else {span.label: _count(slo, span, source, reader) for span in spans}
+def _status(
+    slo: SLO, spans: Sequence[Span], counted: Mapping[str, Counted], end: int, reader: EventReader
+) -> SLOStatus:
     alerts = tuple(_alerts(slo, counted))
     row = reader.row(slo)
     main = counted.get(slo.period)
@@ -129,14 +144,19 @@ def _held(slo: SLO, span: Span, reader: EventReader) -> Fraction | None:
 def _window(slo: SLO, counted: Counted, span: Span) -> SLOWindow:
     return SLOWindow(
         start_ns=span.first * MINUTE_NS,
-        good=_number(counted.good),
-        bad=_number(counted.bad),
-        sli_ratio=None if counted.burn is None else float(1 - counted.burn * Fraction(slo.error_budget_ratio)),
+        good=plain_count(counted.good),
+        bad=plain_count(counted.bad),
+        sli_ratio=sli_ratio(slo, counted.burn),
         burn_rate=budget.as_float(counted.burn),
     )
 
 
-def _number(count: Fraction) -> int | float:
+def sli_ratio(slo: SLO, burn: Fraction | None) -> float | None:
+    """The SLI that makes the budget burn so."""
+    return None if burn is None else float(1 - burn * Fraction(slo.error_budget_ratio))
+
+
+def plain_count(count: Fraction) -> int | float:
     """A count as an integer; ratio time slices have parts of one."""
     return int(count) if count.denominator == 1 else float(count)
 
@@ -179,8 +199,8 @@ def _period(
         period=period.label,
         start_ns=start_ns,
         end_ns=end_ns,
-        good=_number(counted.good),
-        bad=_number(counted.bad),
+        good=plain_count(counted.good),
+        bad=plain_count(counted.bad),
         sli_ratio=float(counted.good / total) if total else None,
         consumed_ratio=budget.as_float(counted.burn),
         remaining_ratio=budget.remaining(counted.burn),

@@ -1,4 +1,4 @@
-"""`reporter explain`: its numbers are the report's and brute force's; a replay fires when a report at that minute would have."""
+"""`reporter explain`: its numbers are the report's and brute force's; a replay fires when a report of that minute does."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ from tests.servers import Server
 EXCLUDED = (AS_OF - 900, AS_OF - 500)
 SLOS: list[dict[str, Any]] = [
     {"name": "calls", "sli": "availability", "objective": 90, "period": "7d", "exclude_error_types": ["400"]},
-    {"name": "quick", "sli": {"latency": {"threshold": "3s"}}, "objective": 50, "period": "7d", "where": {"batch_job": "hourly"}},
+    {
+        "name": "quick", "sli": {"latency": {"threshold": "3s"}}, "objective": 50, "period": "7d",
+        "where": {"batch_job": "hourly"},
+    },
     {"name": "runs", "sli": "job_success", "objective": 80, "period": "7d"},
     {"name": "fresh", "sli": {"freshness": {"max_age": "2h"}}, "objective": 70, "period": "7d"},
     {
@@ -76,7 +79,7 @@ def test_what_burned_the_budget_is_every_bad_call_of_the_period_once(database_ur
     store = open_store(database_url)
     config, calls, _ = settled(store, tmp_path, 3)
     found = explained(store, config, "calls")
-    inside = [call for call in calls if (AS_OF - 7 * DAY) * MINUTE_NS <= call["ended_at_ns"]]
+    inside = [call for call in calls if call["ended_at_ns"] >= (AS_OF - 7 * DAY) * MINUTE_NS]
     kept = [call for call in inside if not EXCLUDED[0] <= call["ended_at_ns"] // MINUTE_NS < EXCLUDED[1]]
     bad = [call for call in kept if call["status"] != "success" and call["error_type"] != "400"]
     assert found.bad == len(bad) == found.status.windows["7d"].bad
