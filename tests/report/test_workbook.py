@@ -1,7 +1,7 @@
 """Worked examples of the SRE Workbook, chapter 5, "Alerting on SLOs", on real calls: when alerts fire, and when they reset.
 
-Source: https://sre.google/workbook/alerting-on-slos/: detection time = (1 − SLO) / error ratio × window × burn rate; with a window
-of 1h and burn rate 36 it says 58 minutes to reset, and that a short window of a twelfth brings that to minutes.
+Source: https://sre.google/workbook/alerting-on-slos/: detection time = (1 − SLO) / error ratio × window × burn rate; at burn
+rate 36 over 1h it says 58 minutes to reset, and that a short window of a twelfth brings that to minutes.
 """
 
 from __future__ import annotations
