@@ -13,7 +13,7 @@ from reporter.cli.terminal import console, fold_progress
 from reporter.cycle import openmetrics
 from reporter.cycle import report as make
 from reporter.errors import ConfigError
-from reporter.report.csv_form import as_csv
+from reporter.report.csv_form import as_csv, budgets_as_csv
 from reporter.report.json_form import as_json
 from reporter.report.model import Report
 
@@ -28,9 +28,16 @@ from reporter.report.model import Report
     metavar="LENGTH",
     help="The window whose calls are shown, like 1d; if left out, a table has the longest, csv has all.",
 )
+@click.option(
+    "--section",
+    type=click.Choice(["calls", "budgets"]),
+    default="calls",
+    show_default=True,
+    help="What csv has; the other formats have everything.",
+)
 @click.option("--no-fold", is_flag=True, help="Show what is folded already.")
 @click.pass_obj
-def report(context: Context, as_of: str | None, form: str, window: str | None, no_fold: bool) -> None:
+def report(context: Context, as_of: str | None, form: str, window: str | None, section: str, no_fold: bool) -> None:
     """Show SLOs, burn rates, calls and cost as of a minute.  Folds new rows first; sends nothing.
 
     \b
@@ -40,6 +47,7 @@ def report(context: Context, as_of: str | None, form: str, window: str | None, n
       reporter report --as-of 2026-11-01T02:00:00Z
       reporter report --format json | jq '.slos[].error_budget'
       reporter report --format csv > calls.csv
+      reporter report --format csv --section budgets > budgets.csv
     """
     began = time.monotonic()
     as_of_ns = moment_option(as_of)
@@ -47,13 +55,20 @@ def report(context: Context, as_of: str | None, form: str, window: str | None, n
     if window is not None and window not in known:
         raise ConfigError(f"--window {window!r}: the report has {', '.join(known)}; more under report.windows")
     with fold_progress() as progress:
-        made: Report = make(context.looked_at, context.config, as_of_ns, fold_first=not no_fold, progress=progress)
+        made: Report = make(
+            context.looked_at,
+            context.config,
+            as_of_ns,
+            of_now=as_of is None,
+            fold_first=not no_fold,
+            progress=progress,
+        )
     if not made.self_status.folded and not no_fold:
         click.echo("reporter: another reporter is at work; this is what is folded so far", err=True)
     if form == "json":
         click.echo(json.dumps(as_json(made), indent=2, allow_nan=False))
     elif form == "csv":
-        click.echo(as_csv(made, window), nl=False)
+        click.echo(budgets_as_csv(made) if section == "budgets" else as_csv(made, window), nl=False)
     elif form == "openmetrics":
         click.echo(openmetrics(made, time.monotonic() - began).decode(), nl=False)
     else:

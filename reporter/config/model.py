@@ -120,7 +120,7 @@ class Config(Spec):
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         problems = duplicate_names({"slos": [slo.name for slo in self.slos], "budgets": [b.name for b in self.budgets]})
-        problems += self._short_retention()
+        problems += self._short_retention() or self._short_for_budgets()
         if self.report.lease_ns is not None and self.report.lease_ns > MOST_TTL_NS:
             problems.append(
                 (("report", "lease"), "must be at most 1h: for so long nobody takes over from a dead reporter")
@@ -158,6 +158,29 @@ class Config(Spec):
                 )
         return problems
 
+    def _short_for_budgets(self) -> list[tuple[tuple[str | int, ...], str]]:
+        """Budgets that look back further than tallies are kept.
+
+        Of minutes, those of calendar periods need none to begin with, but where the zone's hours are not UTC's.
+        """
+        kept = self.retention
+        for index, budget in enumerate(self.budgets):
+            calendar = budget.calendar_period
+            by_minute_ns = budget.longest_ns
+            if calendar is not None and calendar.on_whole_hours:
+                by_minute_ns = max(budget.windows_ns)
+            for tally, needed_ns, kept_ns in (
+                ("minutes", by_minute_ns, kept.minutes_ns),
+                ("hours", budget.longest_ns, kept.hours_ns),
+                ("days", budget.longest_ns, kept.days_ns),
+            ):
+                if kept_ns < needed_ns:
+                    key = "calendar" if calendar is not None else "period"
+                    needed = format_duration(-(-needed_ns // UNITS_NS["d"]) * UNITS_NS["d"])
+                    why = f"needs tallies for {needed}: write retention: {{{tally}: {needed}}} or more"
+                    return [(("budgets", index, key), f"{why}, it is {format_duration(kept_ns)}")]
+        return []
+
     @property
     def lease_ns(self) -> int:
         """How long a silent reporter keeps others away: 30 s, or longer where a push may take longer, if not given."""
@@ -189,9 +212,6 @@ class Config(Spec):
             if idle:
                 keys = ", ".join(idle)
                 sentences.append(f"jobs.{name}: {keys}: kept, but runs are not yet compared with a schedule.")
-        if self.budgets:
-            names = ", ".join(budget.name for budget in self.budgets)
-            sentences.append(f"budgets ({names}): kept, but cost budgets are not yet computed.")
         if self.exclusions:
             sentences.append("exclusions: kept, but no calls are left out yet; SLOs count those times as any other.")
         return tuple(sentences)

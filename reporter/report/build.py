@@ -12,6 +12,8 @@ from sqlalchemy import Connection, text
 
 from reporter import state
 from reporter.bounds import SPEED_SCALE
+from reporter.config.money import CostBudget
+from reporter.report.budgets import read_budgets
 from reporter.report.calls import read_calls
 from reporter.report.jobs import read_job_totals, read_jobs
 from reporter.report.json_form import moment
@@ -28,6 +30,7 @@ from reporter.tally import MINUTE_NS, TOTAL_SUMS, Series
 def build(
     connection: Connection,
     slos: Sequence[SLO],
+    budgets: Sequence[CostBudget] = (),
     *,
     as_of_ns: int,
     windows_ns: Sequence[int],
@@ -53,6 +56,9 @@ def build(
         slos=counted,
         calls=read_calls(connection, groups, end, [length for length in lengths if length in set(windows_ns)]),
         jobs=read_jobs(connection, end * MINUTE_NS, job_totals),
+        budgets=read_budgets(
+            connection, budgets, end, [length for length in lengths if length in set(windows_ns)], notes
+        ),
         totals=_totals(connection, groups),
         job_totals=job_totals,
         active=_active(connection, groups),

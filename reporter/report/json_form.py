@@ -6,7 +6,16 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from reporter.report.model import CallStats, CallWindow, JobStatus, Quantiles, Report, SLOStatus
+from reporter.report.model import (
+    AlertState,
+    BudgetStatus,
+    CallStats,
+    CallWindow,
+    JobStatus,
+    Quantiles,
+    Report,
+    SLOStatus,
+)
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -16,7 +25,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "slos": [_slo(slo) for slo in report.slos],
         "calls": [_calls(calls) for calls in report.calls],
         "jobs": [_job(job) for job in report.jobs],
-        "budgets": [],
+        "budgets": [_budget(budget) for budget in report.budgets],
         "notes": list(report.notes),
         "folded": report.self_status.folded,
     }
@@ -56,17 +65,43 @@ def _slo(slo: SLOStatus) -> dict[str, Any]:
             for label, window in slo.windows.items()
         },
         "error_budget": {"consumed_ratio": slo.consumed_ratio, "remaining_ratio": slo.remaining_ratio},
-        "alerts": [
-            {
-                "severity": alert.severity,
-                "long": alert.long,
-                "short": alert.short,
-                "factor": alert.factor,
-                "firing": alert.firing,
-            }
-            for alert in slo.alerts
-        ],
+        "alerts": [_alert(alert) for alert in slo.alerts],
     }
+
+
+def _alert(alert: AlertState) -> dict[str, Any]:
+    return {
+        "severity": alert.severity,
+        "long": alert.long,
+        "short": alert.short,
+        "factor": alert.factor,
+        "firing": alert.firing,
+    }
+
+
+def _budget(budget: BudgetStatus) -> dict[str, Any]:
+    return {
+        "budget": budget.budget,
+        "usd": usd(budget.nanousd),
+        "period": budget.period,
+        "name": budget.name,
+        "start": moment(budget.start_ns),
+        "end": moment(budget.end_ns),
+        "state": budget.state,
+        "spent_usd": _usd_or_null(budget.spent_nanousd),
+        "unpriced_calls": budget.unpriced_calls,
+        "partial": budget.partial,
+        "remaining_ratio": budget.remaining_ratio,
+        "projected_usd": _usd_or_null(budget.projected_nanousd),
+        "projected_at_rate_of": budget.rate,
+        "exhausted_at": moment(budget.exhausted_at_ns),
+        "burn_rates": dict(budget.burn_rates),
+        "alerts": [_alert(alert) for alert in budget.alerts],
+    }
+
+
+def _usd_or_null(nanousd: int | None) -> float | None:
+    return None if nanousd is None else usd(nanousd)
 
 
 def _calls(calls: CallStats) -> dict[str, Any]:

@@ -35,12 +35,13 @@ def spans(end_minute: int, lengths_ns: Sequence[int]) -> list[Span]:
     right = end_minute
     for window, length_ns in enumerate(lengths_ns):
         left = (end_minute * MINUTE_NS - length_ns) // MINUTE_NS
-        found += [Span(*part, window) for part in _split(left, right, len(RESOLUTIONS) - 1)]
+        found += [Span(*part, window) for part in split(left, right, len(RESOLUTIONS) - 1)]
         right = left
     return found
 
 
-def _split(left: int, right: int, level: int) -> list[tuple[int, int, int]]:
+def split(left: int, right: int, level: int) -> list[tuple[int, int, int]]:
+    """Minutes [left, right) as (resolution, first, end), in order of time, none coarser than that level of RESOLUTIONS."""
     if left >= right:
         return []
     size = RESOLUTIONS[level]
@@ -48,8 +49,8 @@ def _split(left: int, right: int, level: int) -> list[tuple[int, int, int]]:
     if level == 0:
         return [(size, left, right)]
     if first >= end:
-        return _split(left, right, level - 1)
-    return [*_split(left, first, level - 1), (size, first, end), *_split(end, right, level - 1)]
+        return split(left, right, level - 1)
+    return [*split(left, first, level - 1), (size, first, end), *split(end, right, level - 1)]
 
 
 def by_hour(found: Sequence[Span]) -> dict[int, list[tuple[int, int, int]]]:
