@@ -155,7 +155,7 @@ def _budgets(budgets: tuple[BudgetStatus, ...]) -> Table:
         misses = "+" * budget.partial
         over = budget.projected_nanousd is not None and budget.projected_nanousd > budget.nanousd
         table.add_row(
-            shown(budget.budget), budget.name or budget.period, _dollars(budget.nanousd, ""),
+            shown(budget.budget), budget.period_name or budget.period, _dollars(budget.nanousd, ""),
             _dollars(budget.spent_nanousd, misses), _left(budget.remaining_ratio),
             Text(_dollars(budget.projected_nanousd, misses), style="yellow" if over else ""),
             Text(budget.state, style=_STATE_STYLES.get(budget.state, "")),

@@ -28,26 +28,23 @@ def read_budgets(
     """Every budget at minute `end`, its burn rates in `windows_ns` and those of its alerts; `notes` hears what is gone."""
     if not budgets:
         return ()
-    found = [_Asked(budget, end) for budget in budgets]
-    lengths = {length for asked in found for length in (*asked.budget.windows_ns, asked.passed_ns)}
+    periods = [_Period(budget, end) for budget in budgets]
+    lengths = {length for period in periods for length in (*period.budget.windows_ns, period.passed_ns)}
     spending = Spending(connection, end, [*lengths, *windows_ns])
-    known_ns = spending.known_ns()
     series = connection.execute(text("SELECT * FROM series")).fetchall()
     statuses = []
-    for asked in found:
+    for period in periods:
         matching = {
             row.series_id: bool(row.model)
             for row in series
-            if asked.budget.where.matches(row.batch_job, row.operation, row.provider, row.model)
+            if period.budget.where.matches(row.batch_job, row.operation, row.provider, row.model)
         }
-        spent = spending.of(matching)
-        shown = sorted({*windows_ns, *asked.budget.windows_ns})
-        statuses.append(_status(asked, spending, matching, spent, shown, known_ns))
-        notes += _out_of_reach(asked, spending)
+        statuses.append(_status(period, spending, matching, sorted({*windows_ns, *period.budget.windows_ns})))
+        notes += _out_of_reach(period, spending)
     return tuple(statuses)
 
 
-class _Asked:
+class _Period:
     """A budget and the period that minute `end` closes: a minute that ends with a month is that month's last."""
 
     def __init__(self, budget: CostBudget, end: int) -> None:
@@ -76,64 +73,55 @@ class _Asked:
         return self.at_ns - self.start * MINUTE_NS
 
 
-def _status(
-    asked: _Asked,
-    spending: Spending,
-    series: Mapping[int, bool],
-    spent: Mapping[int, Spent],
-    shown: Sequence[int],
-    known_ns: int,
-) -> BudgetStatus:
-    budget = asked.budget
+def _status(period: _Period, spending: Spending, series: Mapping[int, bool], windows_ns: Sequence[int]) -> BudgetStatus:
+    budget, spent = period.budget, spending.of(series)
     burns = {
-        length: cost_budget.burn_rate(spent[length].nanousd, length, budget.nanousd, asked.length_ns)
+        length: cost_budget.burn_rate(spent[length].nanousd, length, budget.nanousd, period.length_ns)
         if spent[length].known
         else None
-        for length in shown
+        for length in windows_ns
         if length in spent
     }
-    alerts = _alerts(budget, asked.length_ns, burns)
-    so_far = spent.get(asked.passed_ns)
+    alerts = _alerts(budget, period.length_ns, burns)
+    so_far = spent.get(period.passed_ns)
     total = None if so_far is None or not so_far.known else so_far.nanousd
-    projected = None if total is None else _projected(asked, spent.get(budget.rate_ns), total, known_ns)
+    projected = _projected(period, spending, spent.get(budget.rate_ns), total)
     return BudgetStatus(
         budget=budget.name,
         nanousd=budget.nanousd,
         period=budget.period,
-        name=asked.name,
-        start_ns=asked.start_ns,
-        end_ns=asked.end_ns,
+        period_name=period.name,
+        start_ns=period.start_ns,
+        end_ns=period.end_ns,
         state=_state(total, budget.nanousd, alerts),
         spent_nanousd=total,
         unpriced_calls=None if so_far is None else so_far.unpriced_calls,
         remaining_ratio=None if total is None else float(cost_budget.remaining(total, budget.nanousd)),
         rate=format_duration(budget.rate_ns),
         projected_nanousd=projected,
-        exhausted_at_ns=_exhausted(asked, spending, series, total, projected),
-        burn_rates={
-            format_duration(length): None if burn is None else float(burn) for length, burn in sorted(burns.items())
-        },
+        exhausted_at_ns=_exhausted(period, spending, series, total, projected),
+        burn_rates={format_duration(length): None if burn is None else float(burn) for length, burn in burns.items()},
         alerts=alerts,
     )
 
 
-def _projected(asked: _Asked, lately: Spent | None, total: int, known_ns: int) -> int | None:
+def _projected(period: _Period, spending: Spending, lately: Spent | None, total: int | None) -> int | None:
     """What the calendar's period will have cost, or a whole period at the present rate if it rolls."""
-    if lately is None or not lately.known:
+    if total is None or lately is None or not lately.known:
         return None
-    rate = cost_budget.rate(lately.nanousd, asked.budget.rate_ns, known_ns)
-    return cost_budget.projected(0 if asked.name is None else total, asked.ahead_ns, rate)
+    rate = cost_budget.rate(lately.nanousd, period.budget.rate_ns, spending.known_ns)
+    return cost_budget.projected(0 if period.name is None else total, period.ahead_ns, rate)
 
 
 def _exhausted(
-    asked: _Asked, spending: Spending, series: Mapping[int, bool], total: int | None, projected: int | None
+    period: _Period, spending: Spending, series: Mapping[int, bool], total: int | None, projected: int | None
 ) -> int | None:
-    nanousd = asked.budget.nanousd
+    nanousd = period.budget.nanousd
     if total is not None and total >= nanousd:
-        return spending.reached_ns(series, asked.start, nanousd)
+        return spending.reached_ns(series, period.start, nanousd)
     if total is None or projected is None:
         return None
-    return cost_budget.exhausted_at_ns(asked.at_ns, asked.ahead_ns, total, projected, nanousd)
+    return cost_budget.exhausted_at_ns(period.at_ns, period.ahead_ns, total, projected, nanousd)
 
 
 def _alerts(budget: CostBudget, period_ns: int, burns: Mapping[int, Fraction | None]) -> tuple[AlertState, ...]:
@@ -158,10 +146,10 @@ def _state(total: int | None, nanousd: int, alerts: Iterable[AlertState]) -> str
     return "burning" if any(alert.firing for alert in alerts) else "ok"
 
 
-def _out_of_reach(asked: _Asked, spending: Spending) -> list[str]:
+def _out_of_reach(period: _Period, spending: Spending) -> list[str]:
     """A sentence when tallies that it needs were pruned."""
-    whats = {asked.passed_ns: "what was spent", asked.budget.rate_ns: "the projection"}
-    own = (asked.passed_ns, *asked.budget.windows_ns)
+    whats = {period.budget.rate_ns: "the projection", period.passed_ns: "what was spent"}
+    own = (period.passed_ns, *period.budget.windows_ns)
     lost = {length: spending.lost[length] for length in own if length in spending.lost}
     if not lost:
         return []
@@ -169,7 +157,7 @@ def _out_of_reach(asked: _Asked, spending: Spending) -> list[str]:
     resolution = min(lost.values())
     name, since = _RESOLUTION_NAMES[resolution], moment(spending.pruned_before_ns(resolution))
     sentence = (
-        f"budget {asked.budget.name}: unknown: {unknown}; tallies of {name} from before {since} would be needed, they"
+        f"budget {period.budget.name}: unknown: {unknown}; tallies of {name} from before {since} would be needed, they"
         f" were pruned (retention.{name})"
     )
     return [sentence]
@@ -204,7 +192,7 @@ def _kept(status: BudgetStatus, as_of_ns: int) -> dict[str, object]:
     return {
         "name": status.budget,
         "period": status.period,
-        "period_name": status.name,
+        "period_name": status.period_name,
         "starts_at_ns": status.start_ns,
         "ends_at_ns": status.end_ns,
         "budget_nanousd": status.nanousd,

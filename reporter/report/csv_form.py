@@ -16,7 +16,7 @@ from reporter.report.model import BudgetStatus, CallStats, CallWindow, Report
 _MEASURED = ("duration_seconds", "ttft_seconds", "tokens_per_second")
 _PERCENTILES = ("p50", "p95", "p99")
 _BUDGET = (
-    "budget", "period", "name", "start", "end", "state", "usd", "spent_usd", "remaining_ratio", "projected_usd",
+    "budget", "period", "period_name", "start", "end", "state", "usd", "spent_usd", "remaining_ratio", "projected_usd",
     "projected_at_rate_of", "exhausted_at", "unpriced_calls",
 )  # fmt: skip
 _NUMBERS = (
@@ -39,7 +39,7 @@ def budgets_as_csv(report: Report) -> str:
     """The cost budgets, a line for each window; the columns are the members of the JSON, and `window`, `burn_rate`."""
     rows = [[*_BUDGET, "window", "burn_rate"]]
     for status in report.budgets:
-        told = [_harmless(status.budget), status.period, status.name or "", *_budget_numbers(status)]
+        told = [_harmless(status.budget), status.period, status.period_name or "", *_budget_numbers(status)]
         rows += [[*told, label, _number(burn)] for label, burn in status.burn_rates.items()]
     return "".join(map(_line, rows))
 

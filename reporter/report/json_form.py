@@ -84,7 +84,7 @@ def _budget(budget: BudgetStatus) -> dict[str, Any]:
         "budget": budget.budget,
         "usd": usd(budget.nanousd),
         "period": budget.period,
-        "name": budget.name,
+        "period_name": budget.period_name,
         "start": moment(budget.start_ns),
         "end": moment(budget.end_ns),
         "state": budget.state,

@@ -65,7 +65,7 @@ class BudgetStatus:
     budget: str
     nanousd: int
     period: str  # "30d", "month UTC"
-    name: str | None  # of the calendar's period: "2026-10"; None: the period rolls
+    period_name: str | None  # of the calendar's period: "2026-10"; None: the period rolls
     start_ns: int
     end_ns: int  # of a period that rolls, as_of
     state: str  # "ok", "burning", "exhausted" or "unknown"

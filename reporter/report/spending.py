@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from operator import add
 from typing import Any
 
@@ -66,6 +67,7 @@ class Spending:
             found[length] = Spent(nanousd, unpriced, known=bool(nanousd or not unpriced or calls > unpriced))
         return found
 
+    @cached_property
     def known_ns(self) -> int:
         """How long before `end` the hour of the first call is that tallies tell of; 0 if none is."""
         days, hours = (_first_bucket(self._connection, resolution) for resolution in (1440, HOUR))
@@ -91,13 +93,9 @@ class Spending:
                 elif resolution == 1:
                     return bucket + 1
                 else:
-                    return self._reached(series, bucket, bucket + resolution, level_of(resolution) - 1, nanousd)
+                    finer = RESOLUTIONS.index(resolution) - 1
+                    return self._reached(series, bucket, bucket + resolution, finer, nanousd)
         return right
-
-
-def level_of(resolution: int) -> int:
-    """Its place among RESOLUTIONS."""
-    return RESOLUTIONS.index(resolution)
 
 
 def _first_bucket(connection: Connection, resolution: int) -> int | None:

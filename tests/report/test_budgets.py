@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,7 @@ from reporter.retention import Retention, prune
 from reporter.schema import TABLES
 from reporter.store import Store, open_store
 from tests.cli.console import run
+from tests.servers import Server, fetch
 
 NS = 10**9
 MINUTE, DAY = 60 * NS, 86_400 * NS
@@ -171,7 +173,7 @@ def expected(budget: Known, calls: Sequence[Call], at_ns: int) -> dict[str, Any]
         "budget": budget.name,
         "usd": budget.nanousd / NS,
         "period": budget.label,
-        "name": name,
+        "period_name": name,
         "start": rfc3339(start_ns),
         "end": rfc3339(end_ns),
         "state": state,
@@ -448,4 +450,15 @@ def test_the_command_keeps_budgets_only_of_now(tmp_path: Path) -> None:
     assert run(tmp_path, "--database", url, "report").returncode == 0
     assert [name for name, _, _ in kept(store)] == ["a"]
     shown = run(tmp_path, "--database", url, "report", "--format", "csv", "--section", "budgets").stdout
-    assert shown.startswith("budget,period,name,start,end,state,usd,spent_usd,")
+    assert shown.startswith("budget,period,period_name,start,end,state,usd,spent_usd,")
+
+
+def test_a_push_keeps_budgets_for_the_view_and_a_dry_run_does_not(tmp_path: Path, pushgateway: Server) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    config, store = config_for(url, f"pushgateway: {{url: '{pushgateway.url}'}}\n{BUDGET}"), open_store(url)
+    cycle.push(store, config, AT_NS, dry_run=True)
+    cycle.push(store, config, AT_NS, of_now=False)
+    assert kept(store) == []
+    cycle.push(store, config, time.time_ns())
+    assert [row[:2] for row in kept(store)] == [("a", 0.0)]
+    assert 'cost_budget_usd{budget="a"' in fetch(f"{pushgateway.url}/metrics")
