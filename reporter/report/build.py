@@ -74,9 +74,10 @@ def _within_reach(connection: Connection, end: int, lengths: Sequence[int], note
     """Leave out windows that can't be put together exactly any more, because tallies they are made of were pruned."""
     pruned = {resolution: state.get_integer(connection, name) for resolution, name in PRUNED_BEFORE.items()}
     missing: dict[int, list[str]] = {}
-    reachable = []
+    reachable: list[int] = []
     for length in lengths:
-        gone = [span.resolution for span in spans(end, [length]) if span.first < pruned[span.resolution]]
+        own = [span for span in spans(end, [*reachable, length]) if span.window == len(reachable)]
+        gone = [span.resolution for span in own if span.first < pruned[span.resolution]]
         if gone:
             missing.setdefault(min(gone), []).append(format_duration(length))
         else:

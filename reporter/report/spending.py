@@ -42,11 +42,15 @@ class Spending:
         self.end = end
         self.lost: dict[int, int] = {}
         """The windows that are left out, and the finest resolution they would need that is gone."""
-        for length in set(lengths_ns):
-            gone = [span.resolution for span in spans(end, [length]) if span.first < self._pruned[span.resolution]]
+        reachable: list[int] = []
+        for length in sorted(set(lengths_ns)):
+            own = [span for span in spans(end, [*reachable, length]) if span.window == len(reachable)]
+            gone = [span.resolution for span in own if span.first < self._pruned[span.resolution]]
             if gone:
                 self.lost[length] = min(gone)
-        self.lengths_ns = tuple(sorted(set(lengths_ns) - self.lost.keys()))
+            else:
+                reachable.append(length)
+        self.lengths_ns = tuple(reachable)
         self._parts = _parts(connection, end, self.lengths_ns)
 
     def pruned_before_ns(self, resolution: int) -> int:

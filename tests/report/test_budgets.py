@@ -462,3 +462,33 @@ def test_a_push_keeps_budgets_for_the_view_and_a_dry_run_does_not(tmp_path: Path
     cycle.push(store, config, time.time_ns())
     assert [row[:2] for row in kept(store)] == [("a", 0.0)]
     assert 'cost_budget_usd{budget="a"' in fetch(f"{pushgateway.url}/metrics")
+
+
+@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    minutes=st.integers(1, 40 * 24),
+    hours=st.integers(1, 40 * 24),
+    back=st.one_of(st.integers(0, 20 * 1440), st.integers(0, 20 * 24).map(lambda hour: hour * 60 + 34)),
+)
+@example(minutes=15, hours=1, back=12 * 60 + 34)
+def test_whatever_was_pruned_a_budget_is_told_exactly_or_not_at_all(
+    tmp_path_factory: pytest.TempPathFactory, minutes: int, hours: int, back: int
+) -> None:
+    directory = tmp_path_factory.mktemp("pruned")
+    url = f"sqlite:///{directory}/jobs.db"
+    config, store = config_for(url), open_store(url)
+    moments = [AT_NS - number * 97 * MINUTE for number in range(500)]
+    bring_in(
+        store, directory / "calls.jsonl", [call_at(n, at, NS // 400, provider="openai") for n, at in enumerate(moments)]
+    )
+    before = {told["budget"]: told for told in report(store, config, AT_NS - back * MINUTE)["budgets"]}
+    pruned(store, config, minutes_ns=minutes * 60 * MINUTE, hours_ns=hours * 60 * MINUTE, now_ns=AT_NS)
+    after = report(store, config, AT_NS - back * MINUTE)
+    for told in after["budgets"]:
+        was = before[told["budget"]]
+        assert told["spent_usd"] in (was["spent_usd"], None)
+        assert told["remaining_ratio"] in (was["remaining_ratio"], None)
+        assert told["projected_usd"] in (was["projected_usd"], None)
+        assert told["burn_rates"] == {label: was["burn_rates"][label] for label in told["burn_rates"]}
+        is_short = told["spent_usd"] is None or told["projected_usd"] is None
+        assert not is_short or any(note.startswith(f"budget {told['budget']}: unknown: ") for note in after["notes"])
