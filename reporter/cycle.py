@@ -23,6 +23,7 @@ from reporter.metrics import families
 from reporter.publish.delivery import deliver, preview
 from reporter.publish.exchange import Access
 from reporter.publish.pushgateway import Gateway, Group
+from reporter.report.budgets import has_budgets, remember_budgets
 from reporter.report.build import build
 from reporter.report.labels import remember_label_values
 from reporter.report.model import Report
@@ -75,6 +76,7 @@ def make_report(store: Store, config: Config, as_of_ns: int, *, folded: bool) ->
         return build(
             connection,
             config.slos,
+            config.budgets,
             as_of_ns=as_of_ns,
             windows_ns=config.report.windows_ns,
             labels=config.report.labels,
@@ -85,17 +87,35 @@ def make_report(store: Store, config: Config, as_of_ns: int, *, folded: bool) ->
 
 
 def report(
-    store: Store, config: Config, as_of_ns: int, *, fold_first: bool = True, progress: Progress = unheard
+    store: Store,
+    config: Config,
+    as_of_ns: int,
+    *,
+    of_now: bool = True,
+    fold_first: bool = True,
+    progress: Progress = unheard,
 ) -> Report:
-    """Fold what is new, if nobody else is at it, and report."""
+    """Fold what is new, if nobody else is at it, and report; a report `of_now` is what `v_budget` shows."""
     if not fold_first:
         return make_report(store, config, as_of_ns, folded=False)
     try:
         with leased(store, config) as lease:
             catch_up(store, lease, config, progress)
+            made = make_report(store, config, as_of_ns, folded=True)
+            if of_now:
+                _keep_budgets(store, lease, made)
+            return made
     except LeaseHeld:
         return make_report(store, config, as_of_ns, folded=False)
-    return make_report(store, config, as_of_ns, folded=True)
+
+
+def _keep_budgets(store: Store, lease: Lease, made: Report) -> None:
+    with store.read() as connection:
+        nothing_to_do = not made.budgets and not has_budgets(connection)
+    if not nothing_to_do:
+        with store.write() as connection:
+            lease.renew(connection)
+            remember_budgets(connection, made.budgets, made.as_of_ns)
 
 
 def prune_now(store: Store, lease: Lease, config: Config) -> Pruned:
@@ -143,11 +163,12 @@ def push(
     config: Config,
     as_of_ns: int,
     *,
+    of_now: bool = True,
     fold_first: bool = True,
     dry_run: bool = False,
     progress: Progress = unheard,
 ) -> Pushed:
-    """Fold, prune, report and PUT the whole truth, under the lease.
+    """Fold, prune, report and PUT the whole truth, under the lease; a push `of_now` is what `v_budget` shows.
 
     Raises:
         LeaseHeld: another reporter is at work; nothing was done.
@@ -163,6 +184,8 @@ def push(
         began_ns = time.monotonic_ns()
         made = make_report(store, config, as_of_ns, folded=fold_first)
         seconds = (time.monotonic_ns() - began_ns) / 1e9
+        if of_now and not dry_run:
+            _keep_budgets(store, lease, made)
 
         def families_at(now_ns: int, sequence: int) -> tuple[Family, ...]:
             return families(made, now_ns=now_ns, duration_seconds=seconds, sequence=sequence, version=__version__)

@@ -12,7 +12,7 @@ from typing import Literal
 
 from reporter.bounds import DURATION_BOUNDS_NS, SCALED_SPEED_BOUNDS, SPEED_SCALE
 from reporter.family import Buckets, Family, Labels, Metric, Sample
-from reporter.report.model import CallStats, CallTotals, HistogramTotal, Quantiles, Report, SLOStatus
+from reporter.report.model import BudgetStatus, CallStats, CallTotals, HistogramTotal, Quantiles, Report, SLOStatus
 
 _NANO = 10**9
 
@@ -123,6 +123,26 @@ SLO_WINDOW_EVENTS = _gauge(
 )
 SLO_EVENTS = _counter("slo_events_total", "Good and bad events ever counted.", "slo", "service", "result")
 
+COST_BUDGET = _gauge("cost_budget_usd", "The budget: what calls may cost in its period, in USD.", "budget", scale=_NANO)
+COST_BUDGET_SPENT = _gauge(
+    "cost_budget_spent_usd", "Cost of the period's calls that have a price, so far, in USD.", "budget", scale=_NANO
+)
+COST_BUDGET_REMAINING = _gauge(
+    "cost_budget_remaining_ratio", "Share of the period's budget that is left; negative when overspent.", "budget"
+)
+COST_BUDGET_PROJECTED = _gauge(
+    "cost_budget_projected_usd",
+    "Cost of the whole period if calls go on costing what they did lately, in USD.",
+    "budget",
+    scale=_NANO,
+)
+COST_BUDGET_BURN_RATE = _gauge(
+    "cost_budget_burn_rate",
+    "Cost of the window over what the budget allows in such a time; 1 spends the budget exactly.",
+    "budget",
+    "window",
+)
+
 JOB_LAST_START = _gauge(
     "batch_job_last_start_timestamp_seconds", "When the job's latest run started.", "batch_job", scale=_NANO
 )
@@ -182,7 +202,14 @@ def families(
     collected: defaultdict[str, list[Sample | Buckets]] = defaultdict(list)
     metrics: dict[str, Metric] = {}
     own = _self(report, now_ns=now_ns, duration_seconds=duration_seconds, sequence=sequence, version=version)
-    for part in (_totals(report), _windows(report.calls), _slos(report.slos), _jobs(report), own):
+    for part in (
+        _totals(report),
+        _windows(report.calls),
+        _slos(report.slos),
+        _budgets(report.budgets),
+        _jobs(report),
+        own,
+    ):
         for metric, sample in part:
             metrics[metric.name] = metric
             collected[metric.name].append(sample)
@@ -287,6 +314,22 @@ def _slos(slos: tuple[SLOStatus, ...]) -> _Samples:
 
 def _good_and_bad(good: int | float, bad: int | float) -> tuple[tuple[Literal["good", "bad"], int | float], ...]:
     return ("good", good), ("bad", bad)
+
+
+def _budgets(budgets: tuple[BudgetStatus, ...]) -> _Samples:
+    for status in budgets:
+        labels = _present((("budget", status.budget),))
+        for metric, value in (
+            (COST_BUDGET, status.nanousd),
+            (COST_BUDGET_SPENT, status.spent_nanousd),
+            (COST_BUDGET_REMAINING, status.remaining_ratio),
+            (COST_BUDGET_PROJECTED, status.projected_nanousd),
+        ):
+            if value is not None:
+                yield metric, Sample(labels, value)
+        for window, burn in status.burn_rates.items():
+            if burn is not None:
+                yield COST_BUDGET_BURN_RATE, Sample((*labels, ("window", window)), burn)
 
 
 def _jobs(report: Report) -> _Samples:

@@ -215,6 +215,25 @@ TABLES = {
         ("name",),
         (),
     ),
+    # Cost budgets as of the latest report of now; what `v_budget` shows.
+    "budgets": (
+        (
+            ("name", TEXT, False),
+            ("period", TEXT, False),  # 30d, month
+            ("period_name", TEXT, True),  # 2026-10; NULL: the period rolls
+            ("starts_at_ns", INTEGER, False),
+            ("ends_at_ns", INTEGER, False),
+            ("budget_nanousd", INTEGER, False),
+            ("spent_nanousd", INTEGER, True),  # NULL: not one call has a price, or tallies were pruned
+            ("projected_nanousd", INTEGER, True),
+            ("unpriced_calls", INTEGER, True),
+            ("exhausted_at_ns", INTEGER, True),  # when the money was or will be gone; NULL: not in the period
+            ("state", TEXT, False),
+            ("as_of_ns", INTEGER, False),
+        ),
+        ("name",),
+        (),
+    ),
     # The reporter's own memory: counters of itself, how far it folded, what it pruned.
     "state": ((("name", TEXT, False), ("value", TEXT, False)), ("name",), ()),
     "leases": (

@@ -105,6 +105,11 @@ FROM calls WHERE model IS NOT NULL AND cost_nanousd IS NULL AND folded = 1 GROUP
         "v_slo": f"""SELECT name AS slo, good, bad, CAST(good AS {real}) / nullif(good + bad, 0) AS sli_ratio,
   {moment("counted_from_ns", "counted_from")}
 FROM slos WHERE retired_at_ns IS NULL""",
+        "v_budget": f"""SELECT name AS budget, period, period_name, {moment("starts_at_ns", "starts_at")},
+  {moment("ends_at_ns", "ends_at")}, {scaled("budget_nanousd", "usd")}, {scaled("spent_nanousd", "spent_usd")},
+  {scaled("budget_nanousd - spent_nanousd", "remaining_usd")}, {scaled("projected_nanousd", "projected_usd")},
+  unpriced_calls, {moment("exhausted_at_ns", "exhausted_at")}, state, {moment("as_of_ns", "as_of")}
+FROM budgets""",
     }
 
 

@@ -82,7 +82,7 @@ def test_check_as_json_has_no_secret_and_keeps_brackets_in_names(tmp_path: Path)
     checked = run(tmp_path, "check", "--format", "json")
     understood = json.loads(checked.stdout)
     assert (understood["database"], understood["slos"][0]["slo"]) == ("postgresql://u:***@host/db", "[bold]a")
-    assert "budgets (m): kept, but cost budgets are not yet computed." in checked.stderr
+    assert (checked.stderr, understood["unsupported"]) == ("", [])
     table = run(tmp_path, "check")
     assert "[bold]a" in table.stdout
     assert "canary" not in checked.stdout + checked.stderr + table.stdout + table.stderr
@@ -107,3 +107,16 @@ def test_a_list_of_which_all_is_wrong_is_not_called_empty(tmp_path: Path) -> Non
     (tmp_path / "reporter.yaml").write_text("report: {windows: [90s]}\n", encoding="utf-8")
     (told,) = run(tmp_path, "check").stderr.splitlines()
     assert "report.windows[0]: must be whole minutes" in told
+
+
+def test_check_tells_what_budgets_are_of_and_which_alerts_they_go_without(tmp_path: Path) -> None:
+    budgets = "budgets: [{name: m, usd: 500.50, calendar: month, timezone: Europe/Berlin, where: {model: gpt-*}}]\n"
+    (tmp_path / "reporter.yaml").write_text(budgets, encoding="utf-8")
+    shown = run(tmp_path, "check").stdout
+    assert "m  cost budget\n  500.5 USD within month Europe/Berlin, where model=gpt-*\n" in shown
+    assert "  page   6h/30m > 6\n  ticket 1d/2h > 3, 3d/6h > 1\n" in shown
+    left_out = "left out 1h/5m: a job that spends its day's share of the budget at once would set it off every day"
+    assert left_out in " ".join(shown.split())
+    (understood,) = json.loads(run(tmp_path, "check", "--format", "json").stdout)["budgets"]
+    assert (understood["budget"], understood["usd"], understood["period"]) == ("m", 500.5, "month Europe/Berlin")
+    assert [alert["factor"] for alert in understood["alerts"]] == [6, 3, 1]

@@ -82,7 +82,6 @@ exclusions:
     assert config.jobs["plain"].max_duration_ns == parse_duration("2h")
     assert [sentence.split()[0].strip(":") for sentence in config.unsupported] == [
         "jobs.nightly",
-        "budgets",
     ]
     assert [label for label, _ in config.windows] == ["5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d"]
 
@@ -204,6 +203,38 @@ def test_an_unknown_key_is_refused_with_the_one_that_was_meant(text: str, place_
         ("jobs: {a: {schedule: daily}}", "jobs.a.schedule: must be a cron expression of five fields"),
         ("budgets: [{name: a, usd: 5}]", "budgets[0]: must say either period"),
         ("budgets: [{name: a, usd: 0, period: 1d}]", "budgets[0].usd: must be above 0"),
+        ("budgets: [{name: a, usd: 0.0000000001, period: 1d}]", "budgets[0].usd: must be whole nano-dollars"),
+        ("budgets: [{name: a, usd: 1e10, period: 1d}]", "budgets[0].usd: must be at most 9,000,000,000"),
+        ("budgets: [{name: a, usd: 5, period: 1d, calendar: day}]", "budgets[0]: must say either period"),
+        ("budgets: [{name: a, usd: 5, calendar: year}]", "budgets[0].calendar: must be 'day', 'week', 'month' or"),
+        ("budgets: [{name: a, usd: 5, period: 1d, timezone: UTC}]", "budgets[0].timezone: belongs to calendar"),
+        ("budgets: [{name: a, usd: 5, calendar: day, timezone: Mars}]", "budgets[0].timezone: 'Mars' is no time zone"),
+        (
+            "budgets: [{name: a, usd: 5, calendar: week, alerts: [{severity: page, long: 8d, short: 1h, factor: 2}]}]",
+            "budgets[0].alerts[0]: the long window (8d) is longer than the period (7d)",
+        ),
+        (
+            "budgets: [{name: a, usd: 5, period: 7d, alerts: [{severity: page, long: 1h, short: 1h, factor: 2}]}]",
+            "budgets[0].alerts[0]: the short window (1h) must be shorter than the long one (1h)",
+        ),
+        (
+            "budgets: [{name: a, usd: 5, period: 7d, alerts: ["
+            + ", ".join(["{severity: page, long: 1h, short: 5m, factor: 2}"] * 2)
+            + "]}]",
+            "budgets[0].alerts[1]: page 1h/5m is there twice",
+        ),
+        (
+            "budgets: [{name: a, usd: 5, period: 50d}]",
+            "budgets[0].period: needs tallies for 50d: write retention: {minutes: 50d} or more, it is 40d",
+        ),
+        (
+            "budgets: [{name: a, usd: 5, calendar: quarter, timezone: Asia/Kolkata}]",
+            "budgets[0].calendar: needs tallies for 93d: write retention: {minutes: 93d} or more, it is 40d",
+        ),
+        (
+            "retention: {hours: 60d}\nbudgets: [{name: a, usd: 5, calendar: quarter}]",
+            "budgets[0].calendar: needs tallies for 92d: write retention: {hours: 92d} or more, it is 60d",
+        ),
         (
             "exclusions: [{from: 2026-11-01T02:00:00, to: 2026-11-02T00:00:00Z, reason: a}]",
             "exclusions[0].from: must say",

@@ -70,6 +70,7 @@ class Known:
     """The calls as the views show them."""
 
     def __init__(self, calls: list[Row], runs: list[Row], now: float) -> None:
+        self.now = now
         self.today = datetime.fromtimestamp(now, UTC).date().isoformat()
         self.calls = [
             {
@@ -138,6 +139,24 @@ def projected(known: Known) -> float:
     return this_month(known) / day * calendar.monthrange(year, month)[1]
 
 
+BUDGETS = "budgets: [{name: month, usd: 1000, calendar: month}, {name: rolls, usd: 1, period: 21d}]"
+
+
+def budget_left(known: Known) -> list[list[Any]]:
+    at = -(-known.now // 60) * 60  # the report's minute
+    first = datetime.fromtimestamp(at - 1, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    end = first.timestamp() + calendar.monthrange(first.year, first.month)[1] * DAY
+    costs = sorted((call["ended_at"], call["usd"]) for call in known.calls if call["usd"] is not None)
+    month = sum(cost for ended, cost in costs if ended >= first.timestamp())
+    rate = sum(cost for ended, cost in costs if ended >= at - 7 * DAY) / (7 * DAY)
+    total, gone = 0.0, None
+    for ended, cost in costs:
+        total += cost
+        if total >= 1 and gone is None:
+            gone = datetime.fromtimestamp(ended // 60 * 60 + 60, UTC).date().isoformat()
+    return [["month", 1000 - month, month + rate * (end - at), None], ["rolls", 1 - total, rate * 21 * DAY, gone]]
+
+
 def latest_run(known: Known) -> list[Any]:
     latest = max(known.runs, key=lambda run: run["started_at"])
     calls = latest["calls"]
@@ -184,6 +203,7 @@ EXPECTED: dict[str, Callable[[Known], list[list[Any]]]] = {
     "Day over day": day_over_day,
     "Runs above twice their job's median": dearer_runs,
     "What this month will have cost at its end": lambda k: [[projected(k)]],
+    "Budget left, and the day it is gone": budget_left,
     "Cache hits": lambda k: [
         [*key, total(c, "cache_read_tokens"), total(c, "cache_read_tokens") / total(c, "input_tokens")]
         for key, c in k.by("provider", "model").items()
@@ -221,7 +241,7 @@ def place(tmp_path: Path, database_url: str) -> tuple[Store, Known]:
     (tmp_path / "facts.jsonl").write_text("".join(json.dumps(told) + "\n" for told in (*calls, *runs)))
     store = open_store(database_url)
     assert ingest_file(store, tmp_path / "facts.jsonl").bad == 0
-    cycle.report(store, parse_config("", environ={}), time.time_ns())
+    cycle.report(store, parse_config(BUDGETS, environ={}), int(now * 1e9))
     return store, Known(calls, runs, now)
 
 

@@ -178,6 +178,21 @@ SQLITE = (
       added_at_ns INTEGER NOT NULL,
       PRIMARY KEY (name)
     )""",
+    """CREATE TABLE budgets (
+      name TEXT NOT NULL,
+      period TEXT NOT NULL,
+      period_name TEXT,
+      starts_at_ns INTEGER NOT NULL,
+      ends_at_ns INTEGER NOT NULL,
+      budget_nanousd INTEGER NOT NULL,
+      spent_nanousd INTEGER,
+      projected_nanousd INTEGER,
+      unpriced_calls INTEGER,
+      exhausted_at_ns INTEGER,
+      state TEXT NOT NULL,
+      as_of_ns INTEGER NOT NULL,
+      PRIMARY KEY (name)
+    )""",
     """CREATE TABLE state (
       name TEXT NOT NULL,
       value TEXT NOT NULL,
@@ -270,6 +285,12 @@ SQLITE = (
     SELECT name AS slo, good, bad, CAST(good AS REAL) / nullif(good + bad, 0) AS sli_ratio,
       strftime('%Y-%m-%dT%H:%M:%S', counted_from_ns / 1000000000, 'unixepoch') || printf('.%03dZ', counted_from_ns / 1000000 % 1000) AS counted_from
     FROM slos WHERE retired_at_ns IS NULL""",
+    """CREATE VIEW v_budget AS
+    SELECT name AS budget, period, period_name, strftime('%Y-%m-%dT%H:%M:%S', starts_at_ns / 1000000000, 'unixepoch') || printf('.%03dZ', starts_at_ns / 1000000 % 1000) AS starts_at,
+      strftime('%Y-%m-%dT%H:%M:%S', ends_at_ns / 1000000000, 'unixepoch') || printf('.%03dZ', ends_at_ns / 1000000 % 1000) AS ends_at, CAST(budget_nanousd AS REAL) / 1e9 AS usd, CAST(spent_nanousd AS REAL) / 1e9 AS spent_usd,
+      CAST(budget_nanousd - spent_nanousd AS REAL) / 1e9 AS remaining_usd, CAST(projected_nanousd AS REAL) / 1e9 AS projected_usd,
+      unpriced_calls, strftime('%Y-%m-%dT%H:%M:%S', exhausted_at_ns / 1000000000, 'unixepoch') || printf('.%03dZ', exhausted_at_ns / 1000000 % 1000) AS exhausted_at, state, strftime('%Y-%m-%dT%H:%M:%S', as_of_ns / 1000000000, 'unixepoch') || printf('.%03dZ', as_of_ns / 1000000 % 1000) AS as_of
+    FROM budgets""",
 )
 
 POSTGRESQL = (
@@ -443,6 +464,21 @@ POSTGRESQL = (
       added_at_ns BIGINT NOT NULL,
       PRIMARY KEY (name)
     )""",
+    """CREATE TABLE budgets (
+      name TEXT NOT NULL,
+      period TEXT NOT NULL,
+      period_name TEXT,
+      starts_at_ns BIGINT NOT NULL,
+      ends_at_ns BIGINT NOT NULL,
+      budget_nanousd BIGINT NOT NULL,
+      spent_nanousd BIGINT,
+      projected_nanousd BIGINT,
+      unpriced_calls BIGINT,
+      exhausted_at_ns BIGINT,
+      state TEXT NOT NULL,
+      as_of_ns BIGINT NOT NULL,
+      PRIMARY KEY (name)
+    )""",
     """CREATE TABLE state (
       name TEXT NOT NULL,
       value TEXT NOT NULL,
@@ -535,6 +571,12 @@ POSTGRESQL = (
     SELECT name AS slo, good, bad, CAST(good AS DOUBLE PRECISION) / nullif(good + bad, 0) AS sli_ratio,
       to_char(to_timestamp(counted_from_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS') || '.' || lpad((counted_from_ns / 1000000 % 1000)::text, 3, '0') || 'Z' AS counted_from
     FROM slos WHERE retired_at_ns IS NULL""",
+    """CREATE VIEW v_budget AS
+    SELECT name AS budget, period, period_name, to_char(to_timestamp(starts_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS') || '.' || lpad((starts_at_ns / 1000000 % 1000)::text, 3, '0') || 'Z' AS starts_at,
+      to_char(to_timestamp(ends_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS') || '.' || lpad((ends_at_ns / 1000000 % 1000)::text, 3, '0') || 'Z' AS ends_at, CAST(budget_nanousd AS DOUBLE PRECISION) / 1e9 AS usd, CAST(spent_nanousd AS DOUBLE PRECISION) / 1e9 AS spent_usd,
+      CAST(budget_nanousd - spent_nanousd AS DOUBLE PRECISION) / 1e9 AS remaining_usd, CAST(projected_nanousd AS DOUBLE PRECISION) / 1e9 AS projected_usd,
+      unpriced_calls, to_char(to_timestamp(exhausted_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS') || '.' || lpad((exhausted_at_ns / 1000000 % 1000)::text, 3, '0') || 'Z' AS exhausted_at, state, to_char(to_timestamp(as_of_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS') || '.' || lpad((as_of_ns / 1000000 % 1000)::text, 3, '0') || 'Z' AS as_of
+    FROM budgets""",
 )
 
 

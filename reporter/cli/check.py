@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import click
+from rich.console import Console
 from rich.text import Text
 
 from reporter.cli import terminal
 from reporter.cli.root import Context
 from reporter.config.model import Config
+from reporter.config.money import CostBudget
+from reporter.slo.alerting import AlertPair, LeftOutPair
 from reporter.slo.durations import format_duration
 from reporter.slo.fields import plain
 from reporter.slo.spec import SLO
@@ -39,6 +43,7 @@ def _understood(config: Config) -> dict[str, Any]:
         "pushgateway": {"url": config.pushgateway.url, "grouping": config.pushgateway.grouping},
         "windows": [label for label, _ in config.windows],
         "slos": [_understood_slo(slo) for slo in config.slos],
+        "budgets": [_understood_budget(budget) for budget in config.budgets],
         "unsupported": list(config.unsupported),
     }
 
@@ -57,13 +62,29 @@ def _understood_slo(slo: SLO) -> dict[str, Any]:
         "windows": [label for label, _ in slo.windows],
         "min_bad_events": slo.min_bad_events,
         "exclude_error_types": list(slo.exclude_error_types),
+        **_understood_pairs(slo.pairs, slo.left_out_pairs),
+    }
+
+
+def _understood_budget(budget: CostBudget) -> dict[str, Any]:
+    return {
+        "budget": budget.name,
+        "usd": float(budget.usd),
+        "where": budget.where.model_dump(exclude_none=True),
+        "period": budget.period,
+        **_understood_pairs(budget.pairs(budget.nominal_ns), budget.left_out_pairs),
+    }
+
+
+def _understood_pairs(pairs: Sequence[AlertPair], left_out: Sequence[LeftOutPair]) -> dict[str, Any]:
+    return {
         "alerts": [
             {"severity": pair.severity, "long": pair.long, "short": pair.short, "factor": float(pair.factor)}
-            for pair in slo.pairs
+            for pair in pairs
         ],
         "alerts_left_out": [
             {"long": left.pair.long, "short": left.pair.short, "factor": float(left.pair.factor), "reason": left.reason}
-            for left in slo.left_out_pairs
+            for left in left_out
         ],
     }
 
@@ -78,7 +99,6 @@ def _show(config: Config) -> None:
     console.print(f"windows      {' '.join(label for label, _ in config.windows)}", soft_wrap=True)
     if not config.slos:
         console.print("no SLOs; `reporter init` writes a reporter.yaml with three tiers to start from", soft_wrap=True)
-        return
     for slo in config.slos:
         console.print(Text.assemble("\n", (terminal.shown(slo.name, "bold")), "  ", terminal.shown(slo.service)))
         where = slo.where.describe()
@@ -93,13 +113,14 @@ def _show(config: Config) -> None:
             console.print(terminal.shown(f"  without error types {', '.join(slo.exclude_error_types)}"))
         if slo.min_bad_events:
             console.print(f"  alerts need {slo.min_bad_events} bad events in their long window")
-        for severity in ("page", "ticket"):
-            pairs = [f"{p.long}/{p.short} > {float(p.factor):.6g}" for p in slo.pairs if p.severity == severity]
-            if pairs:
-                console.print(f"  {severity:<6} {', '.join(pairs)}")
-        for reason, left_out in _left_out(slo).items():
-            console.print(f"  left out {left_out}: {reason}", style="dim", soft_wrap=True)
-    if config.slos:
+        _show_pairs(console, slo.pairs, slo.left_out_pairs)
+    for budget in config.budgets:
+        where = budget.where.describe()
+        spends = f"  {plain(budget.usd)} USD within {budget.period}" + f", where {where}" * bool(where)
+        console.print(Text.assemble("\n", (terminal.shown(budget.name, "bold")), "  cost budget"))
+        console.print(terminal.shown(spends))
+        _show_pairs(console, budget.pairs(budget.nominal_ns), budget.left_out_pairs)
+    if config.slos or config.budgets:
         console.print("\nAn alert long/short > factor fires when the burn rates of both windows are above the factor.")
 
 
@@ -111,9 +132,18 @@ def _slices(slo: SLO) -> str:
     return f"each {length} counts once, good from {plain(slo.slice_target_ratio * 100)} % on"
 
 
-def _left_out(slo: SLO) -> dict[str, str]:
-    """The default pairs an SLO goes without, by reason."""
+def _show_pairs(console: Console, pairs: Sequence[AlertPair], left_out: Sequence[LeftOutPair]) -> None:
+    for severity in ("page", "ticket"):
+        told = [f"{pair.long}/{pair.short} > {float(pair.factor):.6g}" for pair in pairs if pair.severity == severity]
+        if told:
+            console.print(f"  {severity:<6} {', '.join(told)}")
+    for reason, names in _by_reason(left_out).items():
+        console.print(f"  left out {names}: {reason}", style="dim", soft_wrap=True)
+
+
+def _by_reason(left_out: Sequence[LeftOutPair]) -> dict[str, str]:
+    """The default pairs that are left out, by reason."""
     reasons: dict[str, list[str]] = {}
-    for left in slo.left_out_pairs:
+    for left in left_out:
         reasons.setdefault(left.reason, []).append(f"{left.pair.long}/{left.pair.short}")
     return {reason: ", ".join(pairs) for reason, pairs in reasons.items()}

@@ -27,7 +27,13 @@ def push(context: Context, as_of: str | None, dry_run: bool, no_fold: bool) -> N
     as_of_ns = moment_option(as_of)
     with fold_progress() as progress:
         pushed = cycle.push(
-            context.store, context.config, as_of_ns, fold_first=not no_fold, dry_run=dry_run, progress=progress
+            context.store,
+            context.config,
+            as_of_ns,
+            of_now=as_of is None,
+            fold_first=not no_fold,
+            dry_run=dry_run,
+            progress=progress,
         )
     if dry_run:
         click.echo(pushed.body.decode(), nl=False)

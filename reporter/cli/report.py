@@ -16,7 +16,7 @@ from reporter.cycle import openmetrics
 from reporter.cycle import report as make
 from reporter.errors import ConfigError
 from reporter.exclusions import in_force
-from reporter.report.csv_form import as_csv
+from reporter.report.csv_form import as_csv, budgets_as_csv
 from reporter.report.json_form import as_json
 from reporter.report.model import Report
 from reporter.report.period import build_period
@@ -34,13 +34,27 @@ from reporter.slo.calendar import CalendarPeriod
     help="The window whose calls are shown, like 1d; if left out, a table has the longest, csv has all.",
 )
 @click.option(
+    "--section",
+    type=click.Choice(["calls", "budgets"]),
+    default="calls",
+    show_default=True,
+    help="What csv has; the other formats have everything.",
+)
+@click.option(
     "--period", metavar="PERIOD", help="One calendar period instead: 2026-10, 2026-Q4, 2026-W43 or 2026-10-25."
 )
 @click.option("--timezone", default="UTC", show_default=True, metavar="ZONE", help="Whose calendar --period is of.")
 @click.option("--no-fold", is_flag=True, help="Show what is folded already.")
 @click.pass_obj
 def report(
-    context: Context, as_of: str | None, form: str, window: str | None, period: str | None, timezone: str, no_fold: bool
+    context: Context,
+    as_of: str | None,
+    form: str,
+    window: str | None,
+    section: str,
+    period: str | None,
+    timezone: str,
+    no_fold: bool,
 ) -> None:
     """Show SLOs, burn rates, calls and cost as of a minute.  Folds new rows first; sends nothing.
 
@@ -51,6 +65,7 @@ def report(
       reporter report --as-of 2026-11-01T02:00:00Z
       reporter report --format json | jq '.slos[].error_budget'
       reporter report --format csv > calls.csv
+      reporter report --format csv --section budgets > budgets.csv
       reporter report --period 2026-10 --timezone Europe/Berlin
     """
     if period is not None:
@@ -62,13 +77,20 @@ def report(
     if window is not None and window not in known:
         raise ConfigError(f"--window {window!r}: the report has {', '.join(known)}; more under report.windows")
     with fold_progress() as progress:
-        made: Report = make(context.looked_at, context.config, as_of_ns, fold_first=not no_fold, progress=progress)
+        made: Report = make(
+            context.looked_at,
+            context.config,
+            as_of_ns,
+            of_now=as_of is None,
+            fold_first=not no_fold,
+            progress=progress,
+        )
     if not made.self_status.folded and not no_fold:
         click.echo("reporter: another reporter is at work; this is what is folded so far", err=True)
     if form == "json":
         click.echo(json.dumps(as_json(made), indent=2, allow_nan=False))
     elif form == "csv":
-        click.echo(as_csv(made, window), nl=False)
+        click.echo(budgets_as_csv(made) if section == "budgets" else as_csv(made, window), nl=False)
     elif form == "openmetrics":
         click.echo(openmetrics(made, time.monotonic() - began).decode(), nl=False)
     else:

@@ -2,6 +2,7 @@
 
 SLOs        how good, how much of the error budget is left, which alerts fire
 burn rates  by window; 1 uses the budget up exactly at the end of the period
+budgets     what was spent of them, and what it will come to
 calls       of one window: how many, how fast, what they cost
 jobs        what became of their runs
 """
@@ -17,7 +18,16 @@ from rich.text import Text
 
 from reporter.cli.terminal import shown
 from reporter.report.json_form import moment, usd
-from reporter.report.model import AlertState, CallStats, CallWindow, JobStatus, PeriodStatus, Report, SLOStatus
+from reporter.report.model import (
+    AlertState,
+    BudgetStatus,
+    CallStats,
+    CallWindow,
+    JobStatus,
+    PeriodStatus,
+    Report,
+    SLOStatus,
+)
 from reporter.slo.exclusions import Exclusion
 from reporter.slo.fields import plain
 from reporter.tally import MINUTE_NS
@@ -33,7 +43,7 @@ _STATE_STYLES = {
 def show(console: Console, made: Report, window: str | None = None) -> None:
     """Print the report; calls are those of `window`, the longest if None."""
     console.print(f"as of {moment(made.as_of_ns)}")
-    if not made.slos and not made.calls and not made.jobs:
+    if not made.slos and not made.calls and not made.jobs and not made.budgets:
         console.print(
             'No calls yet.  Decorate one with @reporter.call("chat"), run it, and look again.', soft_wrap=True
         )
@@ -50,9 +60,14 @@ def show(console: Console, made: Report, window: str | None = None) -> None:
         for slo in made.slos:
             for alert in slo.alerts:
                 if alert.firing:
-                    console.print(_alert(slo, alert), soft_wrap=True)
+                    long, short = slo.windows[alert.long].burn_rate, slo.windows[alert.short].burn_rate
+                    console.print(_alert(slo.slo, alert, long, short), soft_wrap=True)
         for excluded in made.exclusions:
             console.print(_exclusion(excluded), soft_wrap=True)
+    if made.budgets:
+        console.print(_budgets(made.budgets))
+        for sentence in _of_budgets(made.budgets, made.as_of_ns):
+            console.print(sentence, soft_wrap=True)
     if made.calls:
         label = window or list(made.calls[0].windows)[-1]
         if label in made.calls[0].windows:
@@ -82,7 +97,7 @@ def _slos(slos: tuple[SLOStatus, ...]) -> Table:
         goal = f"{plain(Decimal(str(slo.objective_ratio)) * 100)} %"
         table.add_row(
             shown(slo.slo), goal, shown(slo.period), _count(period.bad) if period else NOTHING,
-            _percent(period.sli_ratio if period else None), _budget(slo.remaining_ratio),
+            _percent(period.sli_ratio if period else None), _left(slo.remaining_ratio),
             Text(slo.state.replace("_", " "), style=_STATE_STYLES.get(slo.state, "")),
         )  # fmt: skip
     return table
@@ -103,7 +118,7 @@ def _periods(slos: Sequence[SLOStatus]) -> Table:
     for slo in slos:
         for period in slo.periods:
             table.add_row(
-                shown(slo.slo), shown(period.period), f"{period.elapsed_ratio:.0%}", _budget(period.remaining_ratio),
+                shown(slo.slo), shown(period.period), f"{period.elapsed_ratio:.0%}", _left(period.remaining_ratio),
                 _used(period.consumed_of_period_ratio), _used(period.projected_ratio),
                 _gone(period),
             )  # fmt: skip
@@ -131,7 +146,7 @@ def _percent(ratio: float | None) -> str:
     return NOTHING if ratio is None else f"{int(ratio * 10_000 + 1e-7) / 100:.2f} %"
 
 
-def _budget(remaining: float | None) -> Text:
+def _left(remaining: float | None) -> Text:
     if remaining is None:
         return Text(NOTHING)
     filled = max(0.0, min(1.0, remaining))
@@ -173,16 +188,55 @@ def _burn(rate: float | None, alarmed: bool) -> Text:
     return Text(told + "!" * alarmed, style="bold red" if alarmed else "yellow" if rate > 1 else "")
 
 
-def _alert(slo: SLOStatus, alert: AlertState) -> Text:
-    long, short = slo.windows[alert.long].burn_rate or 0, slo.windows[alert.short].burn_rate or 0
+def _alert(name: str, alert: AlertState, long: float | None, short: float | None) -> Text:
     return Text.assemble(
-        (alert.severity, "bold red" if alert.severity == "page" else "bold yellow"), " ", shown(slo.slo),
-        f": {_times(long)} in {alert.long} and {_times(short)} in {alert.short}, both above {alert.factor:g}×",
+        (alert.severity, "bold red" if alert.severity == "page" else "bold yellow"), " ", shown(name),
+        f": {_times(long or 0)} in {alert.long} and {_times(short or 0)} in {alert.short}, both above {alert.factor:g}×",
     )  # fmt: skip
 
 
 def _times(rate: float) -> str:
     return f"{rate:,.0f}×" if rate >= 99.95 else f"{rate:.3g}×"
+
+
+def _budgets(budgets: tuple[BudgetStatus, ...]) -> Table:
+    table = _grid("Cost budgets")
+    table.add_column("budget", overflow="fold")
+    for name in ("period", "USD", "spent"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("left", no_wrap=True)
+    table.add_column("projected", justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for budget in budgets:
+        misses = "+" * budget.partial
+        over = budget.projected_nanousd is not None and budget.projected_nanousd > budget.nanousd
+        table.add_row(
+            shown(budget.budget), budget.period_name or budget.period, _dollars(budget.nanousd, ""),
+            _dollars(budget.spent_nanousd, misses), _left(budget.remaining_ratio),
+            Text(_dollars(budget.projected_nanousd, misses), style="yellow" if over else ""),
+            Text(budget.state, style=_STATE_STYLES.get(budget.state, "")),
+        )  # fmt: skip
+    return table
+
+
+def _dollars(nanousd: int | None, misses: str) -> str:
+    return "?" if nanousd is None else f"{usd(nanousd):,.2f}{misses}"
+
+
+def _of_budgets(budgets: tuple[BudgetStatus, ...], as_of_ns: int) -> Iterator[Text]:
+    for budget in budgets:
+        for alert in budget.alerts:
+            if alert.firing:
+                yield _alert(budget.budget, alert, budget.burn_rates[alert.long], budget.burn_rates[alert.short])
+        if budget.exhausted_at_ns is not None:
+            gone = (moment(budget.exhausted_at_ns) or "")[:16].replace("T", " ")
+            is_past = budget.exhausted_at_ns <= as_of_ns
+            told = (
+                f": gone since {gone} UTC" if is_past else f": gone on {gone} UTC at the rate of the last {budget.rate}"
+            )
+            yield shown(budget.budget) + Text(told)
+    if any(budget.partial for budget in budgets):
+        yield Text("+ leaves out calls that have no price.", style="dim")
 
 
 def _calls(calls: tuple[CallStats, ...], label: str) -> Table:

@@ -135,7 +135,7 @@ class Config(Spec):
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         problems = duplicate_names({"slos": [slo.name for slo in self.slos], "budgets": [b.name for b in self.budgets]})
-        problems += self._short_retention()
+        problems += self._short_retention() or self._short_for_budgets()
         if self.report.lease_ns is not None and self.report.lease_ns > MOST_TTL_NS:
             problems.append(
                 (("report", "lease"), "must be at most 1h: for so long nobody takes over from a dead reporter")
@@ -175,6 +175,29 @@ class Config(Spec):
                     longest, found, whose = length_ns, ("slos", index, *field), f" (of the SLO {slo.name})"
         return longest, found, whose
 
+    def _short_for_budgets(self) -> list[tuple[tuple[str | int, ...], str]]:
+        """Budgets that look back further than tallies are kept.
+
+        Of minutes, those of calendar periods need none to begin with, but where the zone's hours are not UTC's.
+        """
+        kept = self.retention
+        for index, budget in enumerate(self.budgets):
+            calendar = budget.calendar_period
+            by_minute_ns = budget.longest_ns
+            if calendar is not None and calendar.on_whole_hours:
+                by_minute_ns = max(budget.windows_ns)
+            for tally, needed_ns, kept_ns in (
+                ("minutes", by_minute_ns, kept.minutes_ns),
+                ("hours", budget.longest_ns, kept.hours_ns),
+                ("days", budget.longest_ns, kept.days_ns),
+            ):
+                if kept_ns < needed_ns:
+                    key = "calendar" if calendar is not None else "period"
+                    needed = format_duration(-(-needed_ns // UNITS_NS["d"]) * UNITS_NS["d"])
+                    why = f"needs tallies for {needed}: write retention: {{{tally}: {needed}}} or more"
+                    return [(("budgets", index, key), f"{why}, it is {format_duration(kept_ns)}")]
+        return []
+
     @property
     def lease_ns(self) -> int:
         """How long a silent reporter keeps others away: 30 s, or longer where a push may take longer, if not given."""
@@ -206,21 +229,18 @@ class Config(Spec):
             if idle:
                 keys = ", ".join(idle)
                 sentences.append(f"jobs.{name}: {keys}: kept, but runs are not yet compared with a schedule.")
-        if self.budgets:
-            names = ", ".join(budget.name for budget in self.budgets)
-            sentences.append(f"budgets ({names}): kept, but cost budgets are not yet computed.")
         return tuple(sentences)
 
 
 def _windows_of(slo: SLO, tally: str) -> Iterator[tuple[tuple[str, ...], int]]:
     """The lengths that an SLO needs tallies for, each with the field that says so.
 
-    A calendar period begins at midnight, which hours do for where no zone is half an hour off; time slices need each minute.
+    A calendar period begins at midnight, for which hours do where the zone's are UTC's; time slices need each minute.
     """
     for _, length_ns in slo.windows:
         yield (("period",) if length_ns == slo.period_ns else ()), length_ns
     for period in slo.all_periods:
-        if isinstance(period, Dated) and (tally != "minutes" or slo.slice_ns):
+        if isinstance(period, Dated) and (tally != "minutes" or slo.slice_ns or not period.calendar.on_whole_hours):
             yield ("calendar",), period.longest_ns
 
 

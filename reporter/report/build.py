@@ -12,6 +12,8 @@ from sqlalchemy import Connection, text
 
 from reporter import state
 from reporter.bounds import SPEED_SCALE
+from reporter.config.money import CostBudget
+from reporter.report.budgets import read_budgets
 from reporter.report.calls import read_calls
 from reporter.report.events import EventReader
 from reporter.report.jobs import read_job_totals, read_jobs
@@ -29,6 +31,7 @@ from reporter.tally import MINUTE_NS, TOTAL_SUMS, Series
 def build(
     connection: Connection,
     slos: Sequence[SLO],
+    budgets: Sequence[CostBudget] = (),
     *,
     as_of_ns: int,
     windows_ns: Sequence[int],
@@ -46,7 +49,7 @@ def build(
     out_of_reach: OutOfReach = {}
     events = EventReader(connection, end, exclusions)
     counted = read_slos(events, slos, end, windows_ns, out_of_reach)
-    lengths = [length for length in sorted(windows_ns) if _is_within_reach(events, end, length, out_of_reach)]
+    lengths = _within_reach(events, end, sorted(windows_ns), out_of_reach)
     notes = [*_pruned_away(events, out_of_reach), *_counted_in_part(counted)]
     groups = read_groups(connection, labels, max_values_per_label)
     job_totals = read_job_totals(connection)
@@ -55,6 +58,7 @@ def build(
         slos=counted,
         calls=read_calls(connection, groups, end, lengths),
         jobs=read_jobs(connection, end * MINUTE_NS, job_totals),
+        budgets=read_budgets(connection, budgets, end, lengths, notes),
         exclusions=_touching(exclusions, counted, end),
         totals=_totals(connection, groups),
         job_totals=job_totals,
@@ -67,12 +71,17 @@ def build(
 _RESOLUTION_NAMES = {1: "minutes", 60: "hours", 1440: "days"}
 
 
-def _is_within_reach(events: EventReader, end: int, length: int, out_of_reach: OutOfReach) -> bool:
-    """Whether a window can be put together exactly; if not, it is added to what can't be."""
-    gone = [s.resolution for s in spans(end, [length]) if s.first < events.pruned_before(s.resolution)]
-    if gone and format_duration(length) not in out_of_reach.setdefault(min(gone), []):
-        out_of_reach[min(gone)].append(format_duration(length))
-    return not gone
+def _within_reach(events: EventReader, end: int, lengths: Sequence[int], out_of_reach: OutOfReach) -> list[int]:
+    """The windows that can be put together exactly, read as they are inside one another; others are `out_of_reach`."""
+    reachable: list[int] = []
+    for length in lengths:
+        own = [span for span in spans(end, [*reachable, length]) if span.window == len(reachable)]
+        gone = [span.resolution for span in own if span.first < events.pruned_before(span.resolution)]
+        if not gone:
+            reachable.append(length)
+        elif format_duration(length) not in out_of_reach.setdefault(min(gone), []):
+            out_of_reach[min(gone)].append(format_duration(length))
+    return reachable
 
 
 def _pruned_away(events: EventReader, out_of_reach: OutOfReach) -> Iterator[str]:

@@ -105,23 +105,36 @@ class EventReader:
         gone = [span.resolution for span in cut(sorted(edges)) if span.first < self._pruned[span.resolution]]
         return min(gone) if gone else None
 
+    def gaps(self, spans: Iterable[tuple[SLO, int, int]]) -> list[tuple[Interval, int]]:
+        """What can't be counted between minutes if all those spans are, because each cuts the others; and the resolution that
+        was pruned."""
+        edges = self._edges(spans)
+        return [
+            ((edges[span.window], edges[span.window + 1]), span.resolution)
+            for span in cut(edges)
+            if span.first < self._pruned[span.resolution]
+        ]
+
     def tallied(self, spans: Iterable[tuple[SLO, int, int]]) -> dict[str, Pieces]:
         """Events between the given minutes, by SLO; for those over calls that are counted one by one."""
-        wanted: dict[str, tuple[SLO, set[int]]] = {}
-        for slo, first, end in spans:
-            wanted.setdefault(slo.name, (slo, set()))[1].update((first, end))
-        for slo, own in wanted.values():
-            reach = min(own), max(own)
-            own.update(edge for span in self.excluded(slo) for edge in span if reach[0] < edge < reach[1])
-        edges = sorted({edge for _, own in wanted.values() for edge in own})
+        spans = list(spans)
+        edges = self._edges(spans)
         counts = count_tallied(self._connection, edges)
         nothing = [[0, 0]] * max(0, len(edges) - 1)
         found = {}
-        for slo, _ in wanted.values():
+        for slo in {slo.name: slo for slo, _, _ in spans}.values():
             row = self.row(slo)
             mine = nothing if row is None else counts.get(row.slo_id, nothing)
             found[slo.name] = Pieces(edges, mine, self.excluded(slo))
         return found
+
+    def _edges(self, spans: Iterable[tuple[SLO, int, int]]) -> list[int]:
+        """Where time is cut, so that every span and what is excluded from it is made of whole pieces."""
+        edges: set[int] = set()
+        for slo, first, end in spans:
+            edges.update((first, end))
+            edges.update(edge for span in self.excluded(slo) for edge in span if first < edge < end)
+        return sorted(edges)
 
     def timeline(self, slo: SLO, first: int, end: int) -> Timeline:
         """What counts in minutes [first, end), minute by minute: events, or the time slices that are over by `end`."""

@@ -6,7 +6,17 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from reporter.report.model import CallStats, CallWindow, JobStatus, PeriodStatus, Quantiles, Report, SLOStatus
+from reporter.report.model import (
+    AlertState,
+    BudgetStatus,
+    CallStats,
+    CallWindow,
+    JobStatus,
+    PeriodStatus,
+    Quantiles,
+    Report,
+    SLOStatus,
+)
 from reporter.slo.exclusions import Exclusion
 from reporter.tally import MINUTE_NS
 
@@ -18,7 +28,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "slos": [slo_as_json(slo) for slo in report.slos],
         "calls": [_calls(calls) for calls in report.calls],
         "jobs": [_job(job) for job in report.jobs],
-        "budgets": [],
+        "budgets": [_budget(budget) for budget in report.budgets],
         "exclusions": [exclusion_as_json(exclusion) for exclusion in report.exclusions],
         "notes": list(report.notes),
         "folded": report.self_status.folded,
@@ -61,16 +71,7 @@ def slo_as_json(slo: SLOStatus) -> dict[str, Any]:
         },
         "error_budget": {"consumed_ratio": slo.consumed_ratio, "remaining_ratio": slo.remaining_ratio},
         "periods": [_period(period) for period in slo.periods],
-        "alerts": [
-            {
-                "severity": alert.severity,
-                "long": alert.long,
-                "short": alert.short,
-                "factor": alert.factor,
-                "firing": alert.firing,
-            }
-            for alert in slo.alerts
-        ],
+        "alerts": [_alert(alert) for alert in slo.alerts],
     }
 
 
@@ -102,6 +103,41 @@ def exclusion_as_json(exclusion: Exclusion) -> dict[str, Any]:
         "slos": list(exclusion.slos),
         "reason": exclusion.reason,
     }
+
+
+def _alert(alert: AlertState) -> dict[str, Any]:
+    return {
+        "severity": alert.severity,
+        "long": alert.long,
+        "short": alert.short,
+        "factor": alert.factor,
+        "firing": alert.firing,
+    }
+
+
+def _budget(budget: BudgetStatus) -> dict[str, Any]:
+    return {
+        "budget": budget.budget,
+        "usd": usd(budget.nanousd),
+        "period": budget.period,
+        "period_name": budget.period_name,
+        "start": moment(budget.start_ns),
+        "end": moment(budget.end_ns),
+        "state": budget.state,
+        "spent_usd": _usd_or_null(budget.spent_nanousd),
+        "unpriced_calls": budget.unpriced_calls,
+        "partial": budget.partial,
+        "remaining_ratio": budget.remaining_ratio,
+        "projected_usd": _usd_or_null(budget.projected_nanousd),
+        "projected_at_rate_of": budget.rate,
+        "exhausted_at": moment(budget.exhausted_at_ns),
+        "burn_rates": dict(budget.burn_rates),
+        "alerts": [_alert(alert) for alert in budget.alerts],
+    }
+
+
+def _usd_or_null(nanousd: int | None) -> float | None:
+    return None if nanousd is None else usd(nanousd)
 
 
 def _calls(calls: CallStats) -> dict[str, Any]:

@@ -80,6 +80,36 @@ class SLOStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetStatus:
+    """One cost budget at one moment.
+
+    Money is that of calls that have a price.  It is None where calls were made and not one has a price, and where the
+    tallies it would be of were pruned.
+    """
+
+    budget: str
+    nanousd: int
+    period: str  # "30d", "month"
+    period_name: str | None  # of the calendar's period: "2026-10"; None: the period rolls
+    start_ns: int
+    end_ns: int  # of a period that rolls, as_of
+    state: str  # "ok", "burning", "exhausted" or "unknown"
+    spent_nanousd: int | None
+    unpriced_calls: int | None
+    remaining_ratio: float | None
+    rate: str  # the window that tells the present rate of spending: "7d"
+    projected_nanousd: int | None  # at the calendar period's end, or of a whole period, at that rate
+    exhausted_at_ns: int | None  # when the money was gone, or will be at that rate; None: not within the period
+    burn_rates: Mapping[str, float | None]
+    alerts: tuple[AlertState, ...]
+
+    @property
+    def partial(self) -> bool:
+        """Whether the money leaves out calls that have no price."""
+        return bool(self.unpriced_calls)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quantiles:
     """Percentiles within 1 % of the value at that rank; None when nothing was measured."""
 
@@ -198,6 +228,7 @@ class Report:
     slos: tuple[SLOStatus, ...]
     calls: tuple[CallStats, ...]
     jobs: tuple[JobStatus, ...]
+    budgets: tuple[BudgetStatus, ...]
     exclusions: tuple[Exclusion, ...]  # that touch any of the SLOs' windows
     totals: tuple[CallTotals, ...]  # of now, not of as_of: counters have no past
     job_totals: Mapping[str, Mapping[str, int]]  # of now: how many runs of a job ended, by status

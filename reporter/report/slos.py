@@ -15,7 +15,7 @@ from reporter.slo.durations import UNITS_NS, format_duration
 from reporter.slo.indicators import CallIndicator
 from reporter.slo.periods import Dated, Period
 from reporter.slo.spec import SLO
-from reporter.slo.timeline import overlaps
+from reporter.slo.timeline import Interval, overlaps
 from reporter.tally import MINUTE_NS
 
 OutOfReach = dict[int, list[str]]
@@ -43,6 +43,8 @@ def read_slos(
 ) -> tuple[SLOStatus, ...]:
     """Every SLO at minute `end`, in its own windows and in those of the lengths `always`; `out_of_reach` is added to."""
     wanted = [(slo, _reachable(events, slo, _spans(slo, end, always), out_of_reach)) for slo in slos]
+    while gaps := events.gaps(_tallied_spans(wanted)):
+        wanted = [(slo, _whole(slo, spans, gaps, out_of_reach)) for slo, spans in wanted]
     counted = count_spans(events, wanted)
     return tuple(_status(slo, spans, counted[slo.name], end, events) for slo, spans in wanted)
 
@@ -61,7 +63,7 @@ def _reachable(events: EventReader, slo: SLO, spans: Iterable[Span], out_of_reac
 def count_spans(events: EventReader, wanted: Iterable[tuple[SLO, Sequence[Span]]]) -> dict[str, dict[str, Counted]]:
     """What happened in spans for which nothing is lacking, by SLO and label."""
     wanted = list(wanted)
-    tallied = events.tallied((slo, span.first, span.end) for slo, spans in wanted if _is_tallied(slo) for span in spans)
+    tallied = events.tallied(_tallied_spans(wanted))
     counted: dict[str, dict[str, Counted]] = {}
     for slo, spans in wanted:
         source: Events | None = tallied.get(slo.name)
@@ -69,6 +71,24 @@ def count_spans(events: EventReader, wanted: Iterable[tuple[SLO, Sequence[Span]]
             source = events.timeline(slo, min(span.first for span in spans), max(span.end for span in spans))
         counted[slo.name] = {} if source is None else {span.label: _count(slo, span, source, events) for span in spans}
     return counted
+
+
+def _tallied_spans(wanted: Iterable[tuple[SLO, Sequence[Span]]]) -> list[tuple[SLO, int, int]]:
+    return [(slo, span.first, span.end) for slo, spans in wanted if _is_tallied(slo) for span in spans]
+
+
+def _whole(
+    slo: SLO, spans: Iterable[Span], gaps: Sequence[tuple[Interval, int]], out_of_reach: OutOfReach
+) -> list[Span]:
+    """The spans of an SLO that are in one piece though others cut them."""
+    found = []
+    for span in spans:
+        gone = [res for (first, end), res in gaps if _is_tallied(slo) and span.first <= first and end <= span.end]
+        if not gone:
+            found.append(span)
+        elif span.label not in out_of_reach.setdefault(min(gone), []):
+            out_of_reach[min(gone)].append(span.label)
+    return found
 
 
 def _is_tallied(slo: SLO) -> bool:

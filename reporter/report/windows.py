@@ -47,10 +47,11 @@ def cut(edges: Sequence[int]) -> list[Span]:
 
 
 def _between(left: int, right: int, window: int) -> list[Span]:
-    return [Span(*part, window) for part in _split(left, right, len(RESOLUTIONS) - 1)]
+    return [Span(*part, window) for part in split(left, right, len(RESOLUTIONS) - 1)]
 
 
-def _split(left: int, right: int, level: int) -> list[tuple[int, int, int]]:
+def split(left: int, right: int, level: int) -> list[tuple[int, int, int]]:
+    """Minutes [left, right) as (resolution, first, end), in order of time, none coarser than that level of RESOLUTIONS."""
     if left >= right:
         return []
     size = RESOLUTIONS[level]
@@ -58,8 +59,8 @@ def _split(left: int, right: int, level: int) -> list[tuple[int, int, int]]:
     if level == 0:
         return [(size, left, right)]
     if first >= end:
-        return _split(left, right, level - 1)
-    return [*_split(left, first, level - 1), (size, first, end), *_split(end, right, level - 1)]
+        return split(left, right, level - 1)
+    return [*split(left, first, level - 1), (size, first, end), *split(end, right, level - 1)]
 
 
 def by_hour(found: Sequence[Span]) -> dict[int, list[tuple[int, int, int]]]:

@@ -76,14 +76,17 @@ def ceiling(error_budget_ratio: Decimal) -> Fraction:
     return 1 / Fraction(error_budget_ratio)
 
 
-def impossibility(pair: AlertPair, period_ns: int, error_budget_ratio: Decimal) -> str | None:
-    """Return why the pair makes no sense for this period and objective, in a sentence; None when it does."""
+def impossibility(pair: AlertPair, period_ns: int, error_budget_ratio: Decimal | None) -> str | None:
+    """Return why the pair makes no sense for this period and objective, in a sentence; None when it does.
+
+    A cost budget has no objective (None), and so no ceiling.
+    """
     if pair.short_ns >= pair.long_ns:
         return f"the short window ({pair.short}) must be shorter than the long one ({pair.long})"
     if pair.long_ns > period_ns:
         return f"the long window ({pair.long}) is longer than the period ({format_duration(period_ns)})"
-    highest = ceiling(error_budget_ratio)
-    if pair.factor >= highest:
+    highest = None if error_budget_ratio is None else ceiling(error_budget_ratio)
+    if highest is not None and pair.factor >= highest:
         return (
             f"factor {float(pair.factor):.6g} can never be exceeded: with this objective the burn rate is at most "
             f"{float(highest):.6g}, when every event is bad"

@@ -33,6 +33,7 @@ YEARS = range(1970, 2262)
 _NS = 10**9
 _DAY = timedelta(days=1)
 _MOST_DAYS: dict[Calendar, int] = {"day": 1, "week": 7, "month": 31, "quarter": 92}
+_NOMINAL_DAYS: dict[Calendar, int] = {"day": 1, "week": 7, "month": 30, "quarter": 91}
 _CLOCKS_BACK_NS = 7 * 3_600 * _NS  # the most that clocks were put back at once since 1970: Antarctica/Vostok
 _NAMES: tuple[tuple[Calendar, re.Pattern[str]], ...] = (
     ("day", re.compile(r"(\d{4})-(\d\d)-(\d\d)", re.ASCII)),
@@ -82,6 +83,18 @@ class CalendarPeriod:
     def longest_ns(self) -> int:
         """A length that no period of this kind is above, with clocks put back within it."""
         return _MOST_DAYS[self.unit] * 86_400 * _NS + (0 if self.timezone == "UTC" else _CLOCKS_BACK_NS)
+
+    @property
+    def nominal_ns(self) -> int:
+        """What such a period is taken for where none in particular is meant: a month is 30 days, a quarter 91."""
+        return _NOMINAL_DAYS[self.unit] * 86_400 * _NS
+
+    @property
+    def on_whole_hours(self) -> bool:
+        """Whether its periods begin with whole hours of UTC, looked at from 2020 to 2037."""
+        zone = _zone(self.timezone)
+        weeks = range(_second(datetime(2020, 1, 1, tzinfo=UTC)), _second(datetime(2038, 1, 1, tzinfo=UTC)), 7 * 86_400)
+        return all(_local(second, zone).minute == 0 for second in weeks)
 
     def bounds(self, at_ns: int) -> Bounds:
         """Return the period that holds a moment."""

@@ -8,16 +8,8 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from reporter.slo.calendar import Calendar, CalendarPeriod
-from reporter.slo.durations import UNITS_NS, format_duration
+from reporter.slo.durations import format_duration
 from reporter.slo.fields import Spec, TimeZone, Window, refusal
-
-NOMINAL_NS = {
-    "day": UNITS_NS["d"],
-    "week": 7 * UNITS_NS["d"],
-    "month": 30 * UNITS_NS["d"],
-    "quarter": 90 * UNITS_NS["d"],
-}
-"""What alert pairs are scaled to: one length for every month, so that an alert rule is the same all year."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +51,8 @@ class Dated:
 
     @property
     def nominal_ns(self) -> int:
-        """What alerts are scaled to: a month is 30 days, a quarter 90."""
-        return NOMINAL_NS[self.calendar.unit]
+        """What alerts are scaled to: a month is 30 days, a quarter 91."""
+        return self.calendar.nominal_ns
 
     @property
     def longest_ns(self) -> int:

@@ -91,6 +91,9 @@ def test_a_past_minute_keeps_the_windows_it_has_tallies_for_and_says_which_it_ha
 @example(
     minutes=1, hours=28, days=216, back=14 * 60
 )  # a day whose hours are half gone, whole in one window, cut in another
+@example(
+    minutes=15, hours=1, days=15, back=14 * 60
+)  # a day that is there, cut by a shorter window into hours that are not
 def test_whatever_was_pruned_a_window_is_told_exactly_or_not_at_all(
     tmp_path_factory: pytest.TempPathFactory, minutes: int, hours: int, days: int, back: int
 ) -> None:
