@@ -74,11 +74,7 @@ def read_costs(connection: Connection, by: Sequence[str], *, as_of_ns: int, leng
     Raises:
         ConfigError: a name is none of BY, or there twice.
     """
-    for name in by:
-        if name not in BY:
-            raise ConfigError(f"--by {name}: not one of {', '.join(BY)}")
-    if len(set(by)) < len(by):
-        raise ConfigError(f"--by {','.join(by)}: the same thing twice")
+    check_names(by)
     end = round_up(as_of_ns)
     start = end - -(-length_ns // MINUTE_NS)
     groups = read_groups(connection, [BY[name] for name in by if name != "day"], _ALL)
@@ -94,6 +90,19 @@ def read_costs(connection: Connection, by: Sequence[str], *, as_of_ns: int, leng
             rows.append(CostRow(values={name: told[name] for name in by}, window=window))
     rows.sort(key=lambda row: (row.values.get("day", ""), -row.window.cost_nanousd, *row.values.values()))
     return Costs(since_ns=start * MINUTE_NS, until_ns=end * MINUTE_NS, rows=tuple(rows))
+
+
+def check_names(by: Sequence[str]) -> None:
+    """See that each name is one of BY, and there once.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    for name in by:
+        if name not in BY:
+            raise ConfigError(f"--by {name}: not one of {', '.join(BY)}")
+    if len(set(by)) < len(by):
+        raise ConfigError(f"--by {','.join(by)}: the same thing twice")
 
 
 def _days(start: int, end: int) -> list[tuple[int, int]]:

@@ -58,7 +58,7 @@ def catch_up(store: Store, lease: Lease, config: Config, progress: Progress = un
     jobs = config.jobs.items()
     rules = FoldRules(
         lost_after_ns=config.report.lost_after_ns,
-        prices=config.prices,
+        prices=config.price_list,
         max_duration_ns={name: job.max_duration_ns for name, job in jobs if job.max_duration_ns is not None},
         most_errors=config.report.max_values_per_label,
     )

@@ -6,6 +6,7 @@
     ├── StoreError                the database can't be reached, read or written
     │   ├── SchemaError           … because its schema is of another version
     │   └── StoreConflict         … because somebody else wrote the same rows at that moment: try again
+    ├── CatalogueUnreachable      a later price catalogue can't be fetched now: try again later
     ├── LeaseHeld                 another reporter is at work: try again later
     ├── ExpositionError           what would have been pushed breaks the exposition format
     └── PublishError              the gateway refused what was pushed
@@ -50,6 +51,12 @@ class StoreConflict(StoreError):
 
 class LeaseHeld(ReporterError):
     """Another reporter holds the lease; nothing was done, and trying again later is right."""
+
+    exit_code = 75
+
+
+class CatalogueUnreachable(ReporterError):
+    """The network, or the server of price catalogues, is in trouble."""
 
     exit_code = 75
 

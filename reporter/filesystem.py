@@ -1,9 +1,11 @@
-"""Which file system a file lies on: SQLite keeps a database whole only on one of this machine's own."""
+"""Which file system a file lies on, because SQLite keeps a database whole only on one of this machine's own; and writing files
+as a whole."""
 
 from __future__ import annotations
 
 import os
 import re
+import tempfile
 from pathlib import Path
 
 SHARED = frozenset(
@@ -14,6 +16,28 @@ SHARED = frozenset(
 
 Source: https://www.sqlite.org/wal.html, "all processes using a database must be on the same host computer"
 """
+
+
+def write_whole(path: Path, content: bytes, *, replace: bool) -> None:
+    """Write the whole file or nothing; an old one stays intact until the new one is on disk.
+
+    Raises:
+        FileExistsError: the file is there and `replace` is False, however late it appeared.
+        OSError: it can't be written there.
+    """
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+            os.fchmod(stream.fileno(), 0o644)
+        if replace:
+            os.replace(temporary, path)
+        else:
+            os.link(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
 
 
 def warning(path: Path, mountinfo: str | None = None) -> str:

@@ -200,6 +200,26 @@ TABLES = {
         ("batch_job", "status"),
         (),
     ),
+    # What a token costs, for each model that was called: what `v_what_if` and `v_cache` are made of.
+    "prices": (
+        (
+            ("provider", TEXT, False),  # as calls name it; '' where they name none
+            ("model", TEXT, False),
+            ("price_class", TEXT, False),  # '' is standard
+            ("since_ns", INTEGER, False),
+            ("until_ns", INTEGER, True),  # NULL: still
+            ("above_tokens", INTEGER, False),  # of input; -1: any
+            ("up_to_tokens", INTEGER, True),  # NULL: any
+            ("input_nanousd_per_mtok", INTEGER, False),
+            ("cache_read_nanousd_per_mtok", INTEGER, False),
+            ("cache_write_nanousd_per_mtok", INTEGER, False),
+            ("cache_write_1h_nanousd_per_mtok", INTEGER, False),
+            ("output_nanousd_per_mtok", INTEGER, True),  # NULL: no price of output
+            ("source", TEXT, False),
+        ),
+        ("provider", "model", "price_class", "since_ns", "above_tokens"),
+        (),
+    ),
     # Calls that came after a push had told of the minute they ended in: what was told then is not what is known now.
     "late_calls": ((("call_id", TEXT, False), ("folded_at_ns", INTEGER, False)), ("call_id",), ()),
     # Spans of time that SLOs leave out, as `reporter exclude` was told; others stand in reporter.yaml.

@@ -51,6 +51,30 @@ def _views(dialect: str) -> dict[str, str]:
     def counted(condition: str, name: str) -> str:
         return f"sum(CASE WHEN {condition} THEN 1 ELSE 0 END) AS {name}"
 
+    def usd_per_mtok(*names: str) -> str:
+        return ", ".join(f"CAST({name}_nanousd_per_mtok AS {real}) / 1e9 AS {name}_usd_per_mtok" for name in names)
+
+    def date_of(column: str) -> str:
+        if dialect == "sqlite":
+            return f"strftime('%Y-%m-%d', {column} / 1000000000, 'unixepoch')"
+        return f"to_char(to_timestamp({column} / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
+
+    tokens = "coalesce(c.input_tokens, 0)"
+    applies = f"""p.since_ns <= c.ended_at_ns AND (p.until_ns IS NULL OR p.until_ns > c.ended_at_ns)
+  AND {tokens} > p.above_tokens AND (p.up_to_tokens IS NULL OR {tokens} <= p.up_to_tokens)"""
+    its_own = f"""p.provider = coalesce(c.provider, '') AND p.model = c.model
+  AND p.price_class = coalesce(c.price_class, '') AND {applies}"""
+    read, write, write_1h = (f"coalesce(c.cache_{name}_tokens, 0)" for name in ("read", "write", "write_1h"))
+
+    def nanousd(tokens: str, rate: str) -> str:
+        """Nano-dollars for a million times so many tokens: as a real number, because 64 bits hold no sum of such."""
+        return f"CAST({tokens} AS {real}) * ({rate})"
+
+    cached = f"""{nanousd(read, "p.cache_read_nanousd_per_mtok - p.input_nanousd_per_mtok")}
+    + {nanousd(write, "p.cache_write_nanousd_per_mtok - p.input_nanousd_per_mtok")}
+    + {nanousd(write_1h, "p.cache_write_1h_nanousd_per_mtok - p.cache_write_nanousd_per_mtok")}"""
+    output = f"""CASE WHEN coalesce(c.output_tokens, 0) = 0 THEN 0
+    ELSE {nanousd("c.output_tokens", "p.output_nanousd_per_mtok")} END"""
     measures = f"""count(*) AS calls,
   sum(CASE WHEN status = 'success' THEN 0 ELSE 1 END) AS errors,
   CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
@@ -90,12 +114,30 @@ FROM calls GROUP BY batch_job""",
   {counted("status = 'lost'", "lost")}, CAST(coalesce(sum(retries), 0) AS BIGINT) AS retries,
   {scaled("sum(CASE WHEN status <> 'success' THEN cost_nanousd END)", "wasted_usd")}
 FROM calls GROUP BY 1, provider, model, operation""",
-        "v_cache": f"""SELECT provider, model, count(*) AS calls,
-  CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
-  CAST(coalesce(sum(cache_read_tokens), 0) AS BIGINT) AS cache_read_tokens,
-  CAST(coalesce(sum(cache_write_tokens), 0) AS BIGINT) AS cache_write_tokens,
-  CAST(sum(cache_read_tokens) AS {real}) / nullif(sum(input_tokens), 0) AS hit_ratio
-FROM calls WHERE model IS NOT NULL GROUP BY provider, model""",
+        "v_cache": f"""SELECT c.provider, c.model, count(*) AS calls,
+  CAST(coalesce(sum(c.input_tokens), 0) AS BIGINT) AS input_tokens,
+  CAST(coalesce(sum(c.cache_read_tokens), 0) AS BIGINT) AS cache_read_tokens,
+  CAST(coalesce(sum(c.cache_write_tokens), 0) AS BIGINT) AS cache_write_tokens,
+  CAST(sum(c.cache_read_tokens) AS {real}) / nullif(sum(c.input_tokens), 0) AS hit_ratio,
+  -sum({cached}) / 1e15 AS saved_usd,
+  {counted(f"p.model IS NULL AND {read} + {write} > 0", "calls_without_rates")}
+FROM calls c LEFT JOIN prices p ON {its_own}
+WHERE c.model IS NOT NULL GROUP BY c.provider, c.model""",
+        "v_prices": f"""SELECT provider, model, price_class, {date_of("since_ns")} AS since, {date_of("until_ns")} AS until,
+  above_tokens, up_to_tokens,
+  {usd_per_mtok("input", "cache_read", "cache_write", "cache_write_1h", "output")}, source
+FROM prices""",
+        "v_rates": f"""SELECT c.call_id, {usd_per_mtok("input", "cache_read", "cache_write", "cache_write_1h", "output")},
+  p.source FROM calls c JOIN prices p ON {its_own}
+WHERE c.model IS NOT NULL""",
+        "v_what_if": f"""SELECT c.call_id, {day} AS day, {days_ago("c.ended_at_ns")}, c.batch_job, c.provider, c.model,
+  coalesce(c.price_class, '') AS price_class, {scaled("c.cost_nanousd", "cost_usd")},
+  p.provider AS on_provider, p.model AS on_model, p.price_class AS on_price_class,
+  CASE WHEN {read} + {write} <= {tokens} AND {write_1h} <= {write} THEN
+    ({nanousd(tokens, "p.input_nanousd_per_mtok")} + {cached}
+    + {output}) / 1e15 END AS on_cost_usd
+FROM calls c JOIN prices p ON {applies}
+WHERE c.model IS NOT NULL AND (c.input_tokens IS NOT NULL OR c.output_tokens IS NOT NULL)""",
         "v_unpriced": f"""SELECT provider, model, count(*) AS calls,
   CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
   CAST(coalesce(sum(output_tokens), 0) AS BIGINT) AS output_tokens,

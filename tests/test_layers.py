@@ -18,10 +18,10 @@ LAYERS = (  # lowest first; a module may import its own layer and those below
     ("",),  # reporter/__init__.py, the face of the recording half
     # ── the line: above it in this list, standard library only ──
     ("store", "batches", "filesystem", "migrate", "state", "lease", "bounds", "sketch", "family"),
-    ("minutes", "slo", "pricing"),
+    ("minutes", "slo", "rates", "catalogue", "pricing"),
     ("tally",),
     ("config", "fold", "ingest", "retention", "query", "reprice"),
-    ("report", "cost", "exclusions"),
+    ("report", "cost", "exclusions", "what_if"),
     ("metrics", "exposition", "publish", "generate", "explain", "replay"),
     ("cycle", "schedule", "jobs", "demo"),
     ("cli", "__main__"),

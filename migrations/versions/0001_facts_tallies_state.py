@@ -164,6 +164,22 @@ SQLITE = (
       runs INTEGER NOT NULL,
       PRIMARY KEY (batch_job, status)
     )""",
+    """CREATE TABLE prices (
+      provider TEXT NOT NULL,
+      model TEXT NOT NULL,
+      price_class TEXT NOT NULL,
+      since_ns INTEGER NOT NULL,
+      until_ns INTEGER,
+      above_tokens INTEGER NOT NULL,
+      up_to_tokens INTEGER,
+      input_nanousd_per_mtok INTEGER NOT NULL,
+      cache_read_nanousd_per_mtok INTEGER NOT NULL,
+      cache_write_nanousd_per_mtok INTEGER NOT NULL,
+      cache_write_1h_nanousd_per_mtok INTEGER NOT NULL,
+      output_nanousd_per_mtok INTEGER,
+      source TEXT NOT NULL,
+      PRIMARY KEY (provider, model, price_class, since_ns, above_tokens)
+    )""",
     """CREATE TABLE late_calls (
       call_id TEXT NOT NULL,
       folded_at_ns INTEGER NOT NULL,
@@ -268,12 +284,43 @@ SQLITE = (
       CAST(sum(CASE WHEN status <> 'success' THEN cost_nanousd END) AS REAL) / 1e9 AS wasted_usd
     FROM calls GROUP BY 1, provider, model, operation""",
     """CREATE VIEW v_cache AS
-    SELECT provider, model, count(*) AS calls,
-      CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
-      CAST(coalesce(sum(cache_read_tokens), 0) AS BIGINT) AS cache_read_tokens,
-      CAST(coalesce(sum(cache_write_tokens), 0) AS BIGINT) AS cache_write_tokens,
-      CAST(sum(cache_read_tokens) AS REAL) / nullif(sum(input_tokens), 0) AS hit_ratio
-    FROM calls WHERE model IS NOT NULL GROUP BY provider, model""",
+    SELECT c.provider, c.model, count(*) AS calls,
+      CAST(coalesce(sum(c.input_tokens), 0) AS BIGINT) AS input_tokens,
+      CAST(coalesce(sum(c.cache_read_tokens), 0) AS BIGINT) AS cache_read_tokens,
+      CAST(coalesce(sum(c.cache_write_tokens), 0) AS BIGINT) AS cache_write_tokens,
+      CAST(sum(c.cache_read_tokens) AS REAL) / nullif(sum(c.input_tokens), 0) AS hit_ratio,
+      -sum(CAST(coalesce(c.cache_read_tokens, 0) AS REAL) * (p.cache_read_nanousd_per_mtok - p.input_nanousd_per_mtok)
+        + CAST(coalesce(c.cache_write_tokens, 0) AS REAL) * (p.cache_write_nanousd_per_mtok - p.input_nanousd_per_mtok)
+        + CAST(coalesce(c.cache_write_1h_tokens, 0) AS REAL) * (p.cache_write_1h_nanousd_per_mtok - p.cache_write_nanousd_per_mtok)) / 1e15 AS saved_usd,
+      sum(CASE WHEN p.model IS NULL AND coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) > 0 THEN 1 ELSE 0 END) AS calls_without_rates
+    FROM calls c LEFT JOIN prices p ON p.provider = coalesce(c.provider, '') AND p.model = c.model
+      AND p.price_class = coalesce(c.price_class, '') AND p.since_ns <= c.ended_at_ns AND (p.until_ns IS NULL OR p.until_ns > c.ended_at_ns)
+      AND coalesce(c.input_tokens, 0) > p.above_tokens AND (p.up_to_tokens IS NULL OR coalesce(c.input_tokens, 0) <= p.up_to_tokens)
+    WHERE c.model IS NOT NULL GROUP BY c.provider, c.model""",
+    """CREATE VIEW v_prices AS
+    SELECT provider, model, price_class, strftime('%Y-%m-%d', since_ns / 1000000000, 'unixepoch') AS since, strftime('%Y-%m-%d', until_ns / 1000000000, 'unixepoch') AS until,
+      above_tokens, up_to_tokens,
+      CAST(input_nanousd_per_mtok AS REAL) / 1e9 AS input_usd_per_mtok, CAST(cache_read_nanousd_per_mtok AS REAL) / 1e9 AS cache_read_usd_per_mtok, CAST(cache_write_nanousd_per_mtok AS REAL) / 1e9 AS cache_write_usd_per_mtok, CAST(cache_write_1h_nanousd_per_mtok AS REAL) / 1e9 AS cache_write_1h_usd_per_mtok, CAST(output_nanousd_per_mtok AS REAL) / 1e9 AS output_usd_per_mtok, source
+    FROM prices""",
+    """CREATE VIEW v_rates AS
+    SELECT c.call_id, CAST(input_nanousd_per_mtok AS REAL) / 1e9 AS input_usd_per_mtok, CAST(cache_read_nanousd_per_mtok AS REAL) / 1e9 AS cache_read_usd_per_mtok, CAST(cache_write_nanousd_per_mtok AS REAL) / 1e9 AS cache_write_usd_per_mtok, CAST(cache_write_1h_nanousd_per_mtok AS REAL) / 1e9 AS cache_write_1h_usd_per_mtok, CAST(output_nanousd_per_mtok AS REAL) / 1e9 AS output_usd_per_mtok,
+      p.source FROM calls c JOIN prices p ON p.provider = coalesce(c.provider, '') AND p.model = c.model
+      AND p.price_class = coalesce(c.price_class, '') AND p.since_ns <= c.ended_at_ns AND (p.until_ns IS NULL OR p.until_ns > c.ended_at_ns)
+      AND coalesce(c.input_tokens, 0) > p.above_tokens AND (p.up_to_tokens IS NULL OR coalesce(c.input_tokens, 0) <= p.up_to_tokens)
+    WHERE c.model IS NOT NULL""",
+    """CREATE VIEW v_what_if AS
+    SELECT c.call_id, strftime('%Y-%m-%d', ended_at_ns / 1000000000, 'unixepoch') AS day, (CAST(strftime('%s', 'now') AS INTEGER) - c.ended_at_ns / 1000000000) / 86400 AS days_ago, c.batch_job, c.provider, c.model,
+      coalesce(c.price_class, '') AS price_class, CAST(c.cost_nanousd AS REAL) / 1e9 AS cost_usd,
+      p.provider AS on_provider, p.model AS on_model, p.price_class AS on_price_class,
+      CASE WHEN coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) <= coalesce(c.input_tokens, 0) AND coalesce(c.cache_write_1h_tokens, 0) <= coalesce(c.cache_write_tokens, 0) THEN
+        (CAST(coalesce(c.input_tokens, 0) AS REAL) * (p.input_nanousd_per_mtok) + CAST(coalesce(c.cache_read_tokens, 0) AS REAL) * (p.cache_read_nanousd_per_mtok - p.input_nanousd_per_mtok)
+        + CAST(coalesce(c.cache_write_tokens, 0) AS REAL) * (p.cache_write_nanousd_per_mtok - p.input_nanousd_per_mtok)
+        + CAST(coalesce(c.cache_write_1h_tokens, 0) AS REAL) * (p.cache_write_1h_nanousd_per_mtok - p.cache_write_nanousd_per_mtok)
+        + CASE WHEN coalesce(c.output_tokens, 0) = 0 THEN 0
+        ELSE CAST(c.output_tokens AS REAL) * (p.output_nanousd_per_mtok) END) / 1e15 END AS on_cost_usd
+    FROM calls c JOIN prices p ON p.since_ns <= c.ended_at_ns AND (p.until_ns IS NULL OR p.until_ns > c.ended_at_ns)
+      AND coalesce(c.input_tokens, 0) > p.above_tokens AND (p.up_to_tokens IS NULL OR coalesce(c.input_tokens, 0) <= p.up_to_tokens)
+    WHERE c.model IS NOT NULL AND (c.input_tokens IS NOT NULL OR c.output_tokens IS NOT NULL)""",
     """CREATE VIEW v_unpriced AS
     SELECT provider, model, count(*) AS calls,
       CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
@@ -450,6 +497,22 @@ POSTGRESQL = (
       runs BIGINT NOT NULL,
       PRIMARY KEY (batch_job, status)
     )""",
+    """CREATE TABLE prices (
+      provider TEXT NOT NULL,
+      model TEXT NOT NULL,
+      price_class TEXT NOT NULL,
+      since_ns BIGINT NOT NULL,
+      until_ns BIGINT,
+      above_tokens BIGINT NOT NULL,
+      up_to_tokens BIGINT,
+      input_nanousd_per_mtok BIGINT NOT NULL,
+      cache_read_nanousd_per_mtok BIGINT NOT NULL,
+      cache_write_nanousd_per_mtok BIGINT NOT NULL,
+      cache_write_1h_nanousd_per_mtok BIGINT NOT NULL,
+      output_nanousd_per_mtok BIGINT,
+      source TEXT NOT NULL,
+      PRIMARY KEY (provider, model, price_class, since_ns, above_tokens)
+    )""",
     """CREATE TABLE late_calls (
       call_id TEXT COLLATE "C" NOT NULL,
       folded_at_ns BIGINT NOT NULL,
@@ -554,12 +617,43 @@ POSTGRESQL = (
       CAST(sum(CASE WHEN status <> 'success' THEN cost_nanousd END) AS DOUBLE PRECISION) / 1e9 AS wasted_usd
     FROM calls GROUP BY 1, provider, model, operation""",
     """CREATE VIEW v_cache AS
-    SELECT provider, model, count(*) AS calls,
-      CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
-      CAST(coalesce(sum(cache_read_tokens), 0) AS BIGINT) AS cache_read_tokens,
-      CAST(coalesce(sum(cache_write_tokens), 0) AS BIGINT) AS cache_write_tokens,
-      CAST(sum(cache_read_tokens) AS DOUBLE PRECISION) / nullif(sum(input_tokens), 0) AS hit_ratio
-    FROM calls WHERE model IS NOT NULL GROUP BY provider, model""",
+    SELECT c.provider, c.model, count(*) AS calls,
+      CAST(coalesce(sum(c.input_tokens), 0) AS BIGINT) AS input_tokens,
+      CAST(coalesce(sum(c.cache_read_tokens), 0) AS BIGINT) AS cache_read_tokens,
+      CAST(coalesce(sum(c.cache_write_tokens), 0) AS BIGINT) AS cache_write_tokens,
+      CAST(sum(c.cache_read_tokens) AS DOUBLE PRECISION) / nullif(sum(c.input_tokens), 0) AS hit_ratio,
+      -sum(CAST(coalesce(c.cache_read_tokens, 0) AS DOUBLE PRECISION) * (p.cache_read_nanousd_per_mtok - p.input_nanousd_per_mtok)
+        + CAST(coalesce(c.cache_write_tokens, 0) AS DOUBLE PRECISION) * (p.cache_write_nanousd_per_mtok - p.input_nanousd_per_mtok)
+        + CAST(coalesce(c.cache_write_1h_tokens, 0) AS DOUBLE PRECISION) * (p.cache_write_1h_nanousd_per_mtok - p.cache_write_nanousd_per_mtok)) / 1e15 AS saved_usd,
+      sum(CASE WHEN p.model IS NULL AND coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) > 0 THEN 1 ELSE 0 END) AS calls_without_rates
+    FROM calls c LEFT JOIN prices p ON p.provider = coalesce(c.provider, '') AND p.model = c.model
+      AND p.price_class = coalesce(c.price_class, '') AND p.since_ns <= c.ended_at_ns AND (p.until_ns IS NULL OR p.until_ns > c.ended_at_ns)
+      AND coalesce(c.input_tokens, 0) > p.above_tokens AND (p.up_to_tokens IS NULL OR coalesce(c.input_tokens, 0) <= p.up_to_tokens)
+    WHERE c.model IS NOT NULL GROUP BY c.provider, c.model""",
+    """CREATE VIEW v_prices AS
+    SELECT provider, model, price_class, to_char(to_timestamp(since_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS since, to_char(to_timestamp(until_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS until,
+      above_tokens, up_to_tokens,
+      CAST(input_nanousd_per_mtok AS DOUBLE PRECISION) / 1e9 AS input_usd_per_mtok, CAST(cache_read_nanousd_per_mtok AS DOUBLE PRECISION) / 1e9 AS cache_read_usd_per_mtok, CAST(cache_write_nanousd_per_mtok AS DOUBLE PRECISION) / 1e9 AS cache_write_usd_per_mtok, CAST(cache_write_1h_nanousd_per_mtok AS DOUBLE PRECISION) / 1e9 AS cache_write_1h_usd_per_mtok, CAST(output_nanousd_per_mtok AS DOUBLE PRECISION) / 1e9 AS output_usd_per_mtok, source
+    FROM prices""",
+    """CREATE VIEW v_rates AS
+    SELECT c.call_id, CAST(input_nanousd_per_mtok AS DOUBLE PRECISION) / 1e9 AS input_usd_per_mtok, CAST(cache_read_nanousd_per_mtok AS DOUBLE PRECISION) / 1e9 AS cache_read_usd_per_mtok, CAST(cache_write_nanousd_per_mtok AS DOUBLE PRECISION) / 1e9 AS cache_write_usd_per_mtok, CAST(cache_write_1h_nanousd_per_mtok AS DOUBLE PRECISION) / 1e9 AS cache_write_1h_usd_per_mtok, CAST(output_nanousd_per_mtok AS DOUBLE PRECISION) / 1e9 AS output_usd_per_mtok,
+      p.source FROM calls c JOIN prices p ON p.provider = coalesce(c.provider, '') AND p.model = c.model
+      AND p.price_class = coalesce(c.price_class, '') AND p.since_ns <= c.ended_at_ns AND (p.until_ns IS NULL OR p.until_ns > c.ended_at_ns)
+      AND coalesce(c.input_tokens, 0) > p.above_tokens AND (p.up_to_tokens IS NULL OR coalesce(c.input_tokens, 0) <= p.up_to_tokens)
+    WHERE c.model IS NOT NULL""",
+    """CREATE VIEW v_what_if AS
+    SELECT c.call_id, to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day, CAST(floor((extract(epoch FROM now()) - c.ended_at_ns / 1000000000) / 86400) AS BIGINT) AS days_ago, c.batch_job, c.provider, c.model,
+      coalesce(c.price_class, '') AS price_class, CAST(c.cost_nanousd AS DOUBLE PRECISION) / 1e9 AS cost_usd,
+      p.provider AS on_provider, p.model AS on_model, p.price_class AS on_price_class,
+      CASE WHEN coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) <= coalesce(c.input_tokens, 0) AND coalesce(c.cache_write_1h_tokens, 0) <= coalesce(c.cache_write_tokens, 0) THEN
+        (CAST(coalesce(c.input_tokens, 0) AS DOUBLE PRECISION) * (p.input_nanousd_per_mtok) + CAST(coalesce(c.cache_read_tokens, 0) AS DOUBLE PRECISION) * (p.cache_read_nanousd_per_mtok - p.input_nanousd_per_mtok)
+        + CAST(coalesce(c.cache_write_tokens, 0) AS DOUBLE PRECISION) * (p.cache_write_nanousd_per_mtok - p.input_nanousd_per_mtok)
+        + CAST(coalesce(c.cache_write_1h_tokens, 0) AS DOUBLE PRECISION) * (p.cache_write_1h_nanousd_per_mtok - p.cache_write_nanousd_per_mtok)
+        + CASE WHEN coalesce(c.output_tokens, 0) = 0 THEN 0
+        ELSE CAST(c.output_tokens AS DOUBLE PRECISION) * (p.output_nanousd_per_mtok) END) / 1e15 END AS on_cost_usd
+    FROM calls c JOIN prices p ON p.since_ns <= c.ended_at_ns AND (p.until_ns IS NULL OR p.until_ns > c.ended_at_ns)
+      AND coalesce(c.input_tokens, 0) > p.above_tokens AND (p.up_to_tokens IS NULL OR coalesce(c.input_tokens, 0) <= p.up_to_tokens)
+    WHERE c.model IS NOT NULL AND (c.input_tokens IS NOT NULL OR c.output_tokens IS NOT NULL)""",
     """CREATE VIEW v_unpriced AS
     SELECT provider, model, count(*) AS calls,
       CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,

@@ -11,12 +11,13 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from reporter import cycle
+from reporter.cli.folded import fold_first
 from reporter.cli.root import Context, moment_option
 from reporter.cli.rows import FORMATS, NOTHING, write
-from reporter.cli.terminal import console, fold_progress, shown
+from reporter.cli.terminal import console, shown
+from reporter.cli.what_if import tell_what_if
 from reporter.cost import BY, CostRow, Costs, read_costs
-from reporter.errors import ConfigError, LeaseHeld
+from reporter.errors import ConfigError
 from reporter.slo.durations import parse_duration
 
 _WIDE = 110
@@ -32,11 +33,27 @@ _MOST_NAME = 26
     "--since", default="7d", show_default=True, help="How far back: a length like 30d, or a day like 2026-11-01."
 )
 @click.option("--as-of", metavar="MOMENT", help="Ask as of this past minute (RFC 3339); now if left out.")
+@click.option("--on", metavar="MODEL", help="What the same calls would have cost on another model.")
+@click.option("--on-provider", metavar="NAME", help="Who sells that model; the first that has it, if left out.")
+@click.option(
+    "--on-class", metavar="CLASS", help="In another price class, like batch; without --on, of the same models."
+)
 @click.option("--compare", is_flag=True, help="Latency, speed, errors and tokens per dollar beside the cost.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
 @click.option("--no-fold", is_flag=True, help="Show what is folded already.")
 @click.pass_obj
-def cost(context: Context, by: str, since: str, as_of: str | None, compare: bool, form: str, no_fold: bool) -> None:
+def cost(
+    context: Context,
+    by: str,
+    since: str,
+    as_of: str | None,
+    on: str | None,
+    on_provider: str | None,
+    on_class: str | None,
+    compare: bool,
+    form: str,
+    no_fold: bool,
+) -> None:
     """Say what calls cost, and each one's share.  Folds new rows first.
 
     A total that misses calls without a price says so: + marks it, ? means that none of them has one.
@@ -47,18 +64,17 @@ def cost(context: Context, by: str, since: str, as_of: str | None, compare: bool
       reporter cost --by day --since 30d
       reporter cost --by provider,model --compare
       reporter cost --by job --since 2026-11-01 --format csv
+      reporter cost --on gpt-4o-mini --since 7d
+      reporter cost --on-class batch --by job
     """
     as_of_ns = moment_option(as_of)
     names = [name.strip() for name in by.split(",") if name.strip()]
     length_ns = _length(since, as_of_ns)
-    store = context.looked_at
-    if not no_fold:
-        try:
-            with fold_progress() as progress, cycle.leased(store, context.config) as lease:
-                cycle.catch_up(store, lease, context.config, progress)
-        except LeaseHeld:
-            click.echo("reporter: another reporter is at work; this is what is folded so far", err=True)
-    with store.read() as connection:
+    fold_first(context, no_fold)
+    if on is not None or on_class is not None:
+        tell_what_if(context, names, (on_provider, on, on_class), as_of_ns, length_ns, form)
+        return
+    with context.looked_at.read() as connection:
         costs = read_costs(connection, names, as_of_ns=as_of_ns, length_ns=length_ns)
     if form == "json":
         click.echo(json.dumps(_as_json(costs), indent=2, allow_nan=False))

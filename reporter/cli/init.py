@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from importlib.resources import files
 from pathlib import Path
 
 import click
 
 from reporter.errors import ConfigError
+from reporter.filesystem import write_whole
 
 
 @click.command()
@@ -19,7 +18,7 @@ def init(file: Path, force: bool) -> None:
     """Write a commented reporter.yaml to start from, with three tiers of SLOs."""
     text = files("reporter.config").joinpath("starter.yaml").read_text(encoding="utf-8")
     try:
-        _write(file, text, replace=force)
+        write_whole(file, text.encode(), replace=force)
     except FileExistsError:
         raise ConfigError(f"{file}: is there already; --force replaces it, or name another file") from None
     except OSError as error:
@@ -35,24 +34,3 @@ def init(file: Path, force: bool) -> None:
     width = max(len(step) for step, _ in steps)
     for step, why in steps:
         click.echo(f"  {step:<{width}}  {why}")
-
-
-def _write(file: Path, text: str, *, replace: bool) -> None:
-    """Write the whole file or nothing; an old one stays intact until the new one is on disk.
-
-    Raises:
-        FileExistsError: the file is there and `replace` is False, however late it appeared.
-    """
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-            os.fchmod(stream.fileno(), 0o644)
-        if replace:
-            os.replace(temporary, file)
-        else:
-            os.link(temporary, file)
-    finally:
-        Path(temporary).unlink(missing_ok=True)

@@ -6,16 +6,19 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from reporter import cycle
+from reporter.catalogue import UPDATE_URL, fetch, models_of, parse_catalogue
 from reporter.cli.root import Context
 from reporter.cli.terminal import console, fold_progress, shown
 from reporter.errors import ConfigError
-from reporter.pricing import DAY_NS, OWN, PriceList, Usage, sellers, similar
+from reporter.filesystem import write_whole
+from reporter.pricing import DAY_NS, OWN, PriceList, Usage
 from reporter.reprice import reprice as again
 
 _SHORT, _LONG = 1_000, 1_000_000  # tokens: many models cost more beyond some length
@@ -53,7 +56,7 @@ def explain(context: Context, model: str, provider: str | None, price_class: str
     except ValueError:
         raise ConfigError(f"--on {day!r}: must be a day like 2026-11-01") from None
     at_ns = ((when - date(1970, 1, 1)).days * 86_400 + 43_200) * 10**9
-    price_list = PriceList(context.config.prices)
+    price_list = context.config.price_list
 
     def usd_per_mtok(usage: Callable[[int], Usage], tokens: int) -> float | None:
         price = price_list.price(provider, model, at_ns, usage(tokens), price_class).nanousd
@@ -62,7 +65,7 @@ def explain(context: Context, model: str, provider: str | None, price_class: str
     out = console()
     offer = price_list.offer(provider, model, at_ns // DAY_NS, price_class)
     if offer is None:
-        _tell_of_no_price(out, model, provider, price_class, when)
+        _tell_of_no_price(out, price_list, model, provider, price_class, when)
         sys.exit(1)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(f"{model}, {price_class or 'standard'}, on {when}")
@@ -79,8 +82,10 @@ def explain(context: Context, model: str, provider: str | None, price_class: str
     out.print(f"So says {who}.", soft_wrap=True)
 
 
-def _tell_of_no_price(out: Console, model: str, provider: str | None, price_class: str | None, when: date) -> None:
-    known, close = sellers(model), similar(model)
+def _tell_of_no_price(
+    out: Console, prices: PriceList, model: str, provider: str | None, price_class: str | None, when: date
+) -> None:
+    known, close = prices.catalogue.sellers(model), prices.catalogue.similar(model)
     kind = f" as {price_class}" if price_class else ""
     whose = f" of {provider}'s" if provider else ""
     out.print(f"{model}: nobody names a price of it{whose}{kind} on {when}.", soft_wrap=True)
@@ -91,6 +96,36 @@ def _tell_of_no_price(out: Console, model: str, provider: str | None, price_clas
     elif close and not known:
         out.print(f"There are {', '.join(close)}.", soft_wrap=True)
     out.print("Its calls are counted without a price; `prices:` in reporter.yaml gives it one.", soft_wrap=True)
+
+
+@prices.command()
+@click.option("--to", "file", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Where to write it.")
+@click.option("--from", "url", default=UPDATE_URL, metavar="URL", help="A mirror; genai-prices' own if left out.")
+@click.pass_obj
+def update(context: Context, file: Path, url: str) -> None:
+    """Fetch the latest catalogue of genai-prices, for `price_catalogue: FILE` in reporter.yaml.
+
+    Nothing else ever fetches it: a job and a push use what is there. `reporter prices reprice` prices older calls by it.
+
+    \b
+    Example:
+      reporter prices update --to prices.json
+    """
+    content = fetch(url)
+    new = parse_catalogue(content, url)
+    before, after = context.config.price_list.catalogue.models(), models_of(new)
+    try:
+        write_whole(file, content, replace=True)
+    except OSError as error:
+        raise ConfigError(f"--to {file}: can't be written: {error.strerror}") from None
+    changed = sum(after[key] != before[key] for key in after.keys() & before.keys())
+    click.echo(
+        f"{file}: {len(after):,} models; {len(after.keys() - before.keys()):,} are new, {len(before.keys() - after.keys()):,}"
+        f" gone, and {changed:,} cost something else than in what is in use"
+    )
+    in_use = context.config.price_catalogue
+    if in_use is None or in_use.resolve() != file.resolve():
+        click.echo(f"reporter: to use it, write into reporter.yaml: price_catalogue: {file}", err=True)
 
 
 @prices.command()
@@ -110,7 +145,7 @@ def reprice(context: Context, since: str, dry_run: bool) -> None:
     with cycle.leased(store, config) as lease, fold_progress() as progress:
         cycle.catch_up(store, lease, config, progress)
         changed = again(
-            store, lease, config.slos, PriceList(config.prices), since_ns=since_ns, now_ns=time.time_ns(),
+            store, lease, config.slos, config.price_list, since_ns=since_ns, now_ns=time.time_ns(),
             most_errors=config.report.max_values_per_label, apply=not dry_run, progress=progress,
         )  # fmt: skip
     out = console()

@@ -5,6 +5,7 @@ Lengths are nanoseconds here and carry `_ns`; people write `timeout: 10s`.
 
 import re
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -17,10 +18,12 @@ from pydantic import (
     model_validator,
 )
 
-from reporter.config.gateway import Pushgateway
+from reporter.catalogue import Catalogue
+from reporter.config.gateway import File, Pushgateway
 from reporter.config.jobs import Job
 from reporter.config.money import CostBudget, ModelPrice
 from reporter.lease import MOST_TTL_NS
+from reporter.pricing import PriceList
 from reporter.slo.durations import UNITS_NS, format_duration, parse_duration
 from reporter.slo.exclusions import Exclusion
 from reporter.slo.fields import (
@@ -127,6 +130,8 @@ class Config(Spec):
     jobs: dict[Name, Job] = Field(default_factory=dict)
     slos: tuple[SLO, ...] = ()
     prices: tuple[ModelPrice, ...] = ()
+    price_catalogue: File | None = None
+    """A later catalogue than genai-prices came with: `reporter prices update` writes one."""
     budgets: tuple[CostBudget, ...] = ()
     exclusions: tuple[WrittenExclusion, ...] = ()
 
@@ -202,6 +207,11 @@ class Config(Spec):
     def lease_ns(self) -> int:
         """How long a silent reporter keeps others away: 30 s, or longer where a push may take longer, if not given."""
         return self.report.lease_ns or max(30 * UNITS_NS["s"], 2 * self.pushgateway.timeout_ns)
+
+    @cached_property
+    def price_list(self) -> PriceList:
+        """What models cost: by `prices`, then by the catalogue."""
+        return PriceList(self.prices, Catalogue(self.price_catalogue))
 
     @property
     def source(self) -> Path | None:

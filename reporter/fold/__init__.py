@@ -20,7 +20,7 @@ import gc
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
 from operator import itemgetter
@@ -30,11 +30,12 @@ from sqlalchemy import text
 from reporter import state
 from reporter.errors import StoreError
 from reporter.fold.ends import IS_TWIN, RUNS, declare_lost, end_runs, fold_runs, go_by_keys, resolve_twins
+from reporter.fold.price_list import list_prices
 from reporter.fold.rows import Changes, Rows, find_series, merge, name_series, write
 from reporter.fold.run_slos import count_minutes, count_runs
 from reporter.fold.slos import Progress, register_slos, unheard
 from reporter.lease import Lease
-from reporter.pricing import OwnPrice, PriceList
+from reporter.pricing import PriceList
 from reporter.slo.spec import SLO
 from reporter.store import Store
 from reporter.tally import FOLDED, Row, Tallies, tally
@@ -66,7 +67,7 @@ class FoldRules:
     run_lost_after_ns: int = 24 * 3600 * 10**9
     max_duration_ns: Mapping[str, int] | None = None
     most_errors: int = 100
-    prices: Sequence[OwnPrice] = ()
+    prices: PriceList = field(default_factory=PriceList)
 
 
 def fold(
@@ -121,7 +122,7 @@ def _fold(
     now_ns: int,
     progress: Progress,
 ) -> FoldResult:
-    prices = PriceList(rules.prices)
+    prices = rules.prices
     counted = register_slos(opened, lease, slos, now_ns, progress)
     runs, lost = _fold_ends(opened, lease, counted, rules, now_ns)
     folded = _fold_calls(opened, lease, counted, prices, rules.most_errors, progress)
@@ -130,6 +131,7 @@ def _fold(
         corrected = resolve_twins(connection, counted, rules.most_errors)
     if corrected:
         folded += _fold_calls(opened, lease, counted, prices, rules.most_errors, progress)
+    list_prices(opened, lease, prices)
     return FoldResult(calls=folded, lost_calls=lost, corrected_calls=corrected, runs=runs)
 
 
