@@ -48,6 +48,10 @@ def _views(dialect: str) -> dict[str, str]:
             return f"(CAST(strftime('%s', 'now') AS INTEGER) - {column} / 1000000000) / 86400 AS days_ago"
         return f"CAST(floor((extract(epoch FROM now()) - {column} / 1000000000) / 86400) AS BIGINT) AS days_ago"
 
+    speed = f"""CASE WHEN coalesce(output_tokens, 0) = 0 OR coalesce(duration_ns, 0) = 0 THEN NULL
+    WHEN ttft_ns < duration_ns AND output_tokens > 1 THEN CAST(output_tokens - 1 AS {real}) * 1e9 / (duration_ns - ttft_ns)
+    ELSE CAST(output_tokens AS {real}) * 1e9 / duration_ns END"""
+
     def counted(condition: str, name: str) -> str:
         return f"sum(CASE WHEN {condition} THEN 1 ELSE 0 END) AS {name}"
 
@@ -87,7 +91,7 @@ def _views(dialect: str) -> dict[str, str]:
   batch_job, run_id, operation, provider, model, response_model, status, error_type, http_status, retries, stream,
   input_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens,
   usage_status, price_class, {scaled("cost_nanousd", "cost_usd")}, cost_source, finish_reason, trace_id, attributes, flags,
-  {day} AS day, {hour} AS hour, {days_ago("ended_at_ns")}
+  {speed} AS tokens_per_second, {day} AS day, {hour} AS hour, {days_ago("ended_at_ns")}
 FROM calls""",
         "v_attributes": f"""SELECT call_id, member.key AS name, {exploded}""",
         "v_runs": f"""SELECT r.run_id, r.batch_job, {moment("r.started_at_ns", "started_at")},

@@ -32,6 +32,26 @@ DAY = 86_400
 Row = dict[str, Any]
 
 
+RATES = {  # USD a million tokens: input, read from a cache, written to one, output
+    "llama-large": {"": (4, 1, 5, 20), "batch": (2, 0.5, 2.5, 10)},
+    "llama-small": {"": (1, 0.25, 1.25, 5), "batch": (0.5, 0.125, 0.625, 2.5)},
+}
+
+
+def priced(call: Row, model: str, price_class: str) -> float:
+    """The cost of a call of one of RATES, on one of them."""
+    plain_, read, write, output = RATES[model][price_class]
+    written = call.get("cache_write_tokens", 0)
+    rest = call["input_tokens"] - call["cache_read_tokens"] - written
+    parts = (rest * plain_, call["cache_read_tokens"] * read, written * write, call["output_tokens"] * output)
+    return sum(parts) / 1e6
+
+
+def its_cost(call: Row) -> float | None:
+    """As it came with the call, or by the rates."""
+    return priced(call, call["model"], call.get("price_class", "")) if call["model"] in RATES else call.get("cost_usd")
+
+
 def known_calls(now: float) -> tuple[list[Row], list[Row]]:
     """Calls and runs of the last 20 days; costs are given, so that prices play no part."""
     dice = random.Random(7)
@@ -51,17 +71,25 @@ def known_calls(now: float) -> tuple[list[Row], list[Row]]:
             outcome = dice.choice(
                 [("success", None)] * 6 + [("error", "429"), ("timeout", "ReadTimeout"), ("abandoned", None)]
             )
-            model = dice.choice(["gpt-4o", "gpt-4o-mini", "our-own"])
+            model = dice.choice(["gpt-4o", "gpt-4o-mini", "our-own", *RATES])
             call = {
                 "kind": "call", "call_id": f"{number:02}-{index}", "run_id": run_id, "batch_job": job, "operation": "chat",
-                "provider": "in-house" if model == "our-own" else "openai", "model": model, "status": outcome[0],
+                "provider": "openai" if model.startswith("gpt") else "in-house", "model": model, "status": outcome[0],
                 "error_type": outcome[1], "ended_at": started + index, "duration_seconds": dice.randint(1, 5000) / 1000,
                 "input_tokens": dice.randint(1, 5000), "output_tokens": dice.randint(1, 500), "retries": dice.randint(0, 2),
-                "cache_read_tokens": dice.randint(0, 1),
-                "cost_usd": None if model == "our-own" else dice.randint(1, 10**6) / 10**6,
+                "cache_read_tokens": dice.randint(0, 1), "price_class": "batch" if dice.random() < 0.3 else None,
+                "cost_usd": dice.randint(1, 10**6) / 10**6 if model.startswith("gpt") else None,
                 "attributes": {"user_id": dice.choice(["u-1", "u-2"]), "step": index},
             }  # fmt: skip
-            call["reasoning_tokens"] = call["output_tokens"] // 2 if model == "gpt-4o" else None
+            call["ttft_seconds"] = dice.choice([None, call["duration_seconds"] / 4])
+            if model in RATES:  # priced by the rates in the configuration
+                call |= {
+                    "input_tokens": 4000,
+                    "cache_read_tokens": 1500,
+                    "cache_write_tokens": 500,
+                    "output_tokens": 900,
+                }
+            call["reasoning_tokens"] = call["output_tokens"] // 2 if model in ("gpt-4o", "llama-large") else None
             calls.append({name: value for name, value in call.items() if value is not None})
     return calls, runs
 
@@ -76,7 +104,8 @@ class Known:
             {
                 **call, "day": datetime.fromtimestamp(call["ended_at"], UTC).date().isoformat(),
                 "hour": datetime.fromtimestamp(call["ended_at"], UTC).strftime("%Y-%m-%dT%H:00Z"),
-                "days_ago": int((now - call["ended_at"]) // DAY), "usd": call.get("cost_usd"),
+                "days_ago": int((now - call["ended_at"]) // DAY),
+                "usd": its_cost(call),
             }
             for call in calls
         ]  # fmt: skip
@@ -139,7 +168,19 @@ def projected(known: Known) -> float:
     return this_month(known) / day * calendar.monthrange(year, month)[1]
 
 
-BUDGETS = "budgets: [{name: month, usd: 1000, calendar: month}, {name: rolls, usd: 1, period: 21d}]"
+CONFIG = json.dumps(
+    {
+        "budgets": [{"name": "month", "usd": 1000, "calendar": "month"}, {"name": "rolls", "usd": 1, "period": "21d"}],
+        "prices": [
+            {
+                "model": model, "provider": "in-house", **({"price_class": price_class} if price_class else {}),
+                "input": rates[0], "cache_read": rates[1], "cache_write": rates[2], "output": rates[3],
+            }
+            for model, classes in RATES.items()
+            for price_class, rates in classes.items()
+        ],
+    }
+)  # fmt: skip
 
 
 def budget_left(known: Known) -> list[list[Any]]:
@@ -187,6 +228,38 @@ def weeks(known: Known) -> list[list[Any]]:
     return [[job, ago, total(calls, "input_tokens") / len(calls)] for (job, ago), calls in sorted(groups.items())]
 
 
+def cached(calls: list[Row]) -> list[Any]:
+    """What the caches of calls saved, and of how many that can't be told."""
+    known_rates = [call for call in calls if call["model"] in RATES]
+    if not known_rates:
+        return [None, sum(call["cache_read_tokens"] > 0 for call in calls)]
+    saved = 0.0
+    for call in known_rates:
+        without = {**call, "cache_read_tokens": 0, "cache_write_tokens": 0}
+        kind = call.get("price_class", "")
+        saved += priced(without, call["model"], kind) - priced(call, call["model"], kind)
+    return [saved, 0]
+
+
+def failures(known: Known) -> list[list[Any]]:
+    groups = defaultdict(list)
+    for call in known.calls:
+        if call["status"] != "success" or call["retries"]:
+            groups[call["status"], "retried" if call["retries"] else "at once"].append(call)
+    return [[*key, len(calls), total(calls, "retries"), usd(calls)] for key, calls in sorted(groups.items())]
+
+
+def on_another_model(known: Known) -> list[list[Any]]:
+    groups = known.by("model", where=lambda call: call["days_ago"] < 7 and call["usd"] is not None)
+    return [[model, usd(c), sum(priced(call, "llama-small", "") for call in c)] for (model,), c in groups.items()]
+
+
+def reasoning_usd(model: str, calls: list[Row]) -> float | None:
+    if model not in RATES:
+        return None
+    return sum(call["reasoning_tokens"] * RATES[model][call.get("price_class", "")][3] for call in calls) / 1e6
+
+
 EXPECTED: dict[str, Callable[[Known], list[list[Any]]]] = {
     "Spend today and this month": lambda k: [[usd([c for c in k.calls if c["day"] == k.today]) or 0.0, this_month(k)]],
     "By model in the last 7 days, with shares": shares,
@@ -204,12 +277,19 @@ EXPECTED: dict[str, Callable[[Known], list[list[Any]]]] = {
     "Runs above twice their job's median": dearer_runs,
     "What this month will have cost at its end": lambda k: [[projected(k)]],
     "Budget left, and the day it is gone": budget_left,
-    "Cache hits": lambda k: [
-        [*key, total(c, "cache_read_tokens"), total(c, "cache_read_tokens") / total(c, "input_tokens")]
+    "Cache hits and the money they saved": lambda k: [
+        [*key, total(c, "cache_read_tokens"), total(c, "cache_read_tokens") / total(c, "input_tokens"), *cached(c)]
         for key, c in k.by("provider", "model").items()
     ],
-    "Money spent on failures and aborted streams": lambda k: [
-        [status, len(c), usd(c)] for (status,), c in k.by("status", where=lambda c: c["status"] != "success").items()
+    "Money spent on failures, retries and aborted streams": failures,
+    "Last week on another model": on_another_model,
+    "Batch savings had": lambda k: [
+        [model, sum(priced(call, model, "") - priced(call, model, "batch") for call in c)]
+        for (model,), c in k.by("model", where=lambda c: c["model"] in RATES and "price_class" in c).items()
+    ],
+    "Batch savings possible": lambda k: [
+        [model, sum(priced(call, model, "") - priced(call, model, "batch") for call in c)]
+        for (model,), c in k.by("model", where=lambda c: c["model"] in RATES and "price_class" not in c).items()
     ],
     "Retries and 429s by provider and hour": lambda k: [
         [*key, Counter(call.get("error_type") for call in c)["429"] / len(c), total(c, "retries") / len(c)]
@@ -223,8 +303,8 @@ EXPECTED: dict[str, Callable[[Known], list[list[Any]]]] = {
         [*key, len(c), *(ranked(c, share) for share in (0.5, 0.95, 0.99))] for key, c in k.by("model", "day").items()
     ],
     "Growth of the input, by job and week": weeks,
-    "The share of reasoning": lambda k: [
-        [model, total(c, "reasoning_tokens") / total(c, "output_tokens")]
+    "The share of reasoning, and what it cost": lambda k: [
+        [model, total(c, "reasoning_tokens") / total(c, "output_tokens"), reasoning_usd(model, c)]
         for (model,), c in k.by("model", where=lambda call: "reasoning_tokens" in call).items()
     ],
     "Beside an invoice, by provider and day": lambda k: [
@@ -241,7 +321,7 @@ def place(tmp_path: Path, database_url: str) -> tuple[Store, Known]:
     (tmp_path / "facts.jsonl").write_text("".join(json.dumps(told) + "\n" for told in (*calls, *runs)))
     store = open_store(database_url)
     assert ingest_file(store, tmp_path / "facts.jsonl").bad == 0
-    cycle.report(store, parse_config(BUDGETS, environ={}), int(now * 1e9))
+    cycle.report(store, parse_config(CONFIG, environ={}), int(now * 1e9))
     return store, Known(calls, runs, now)
 
 

@@ -235,7 +235,9 @@ SQLITE = (
       batch_job, run_id, operation, provider, model, response_model, status, error_type, http_status, retries, stream,
       input_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens,
       usage_status, price_class, CAST(cost_nanousd AS REAL) / 1e9 AS cost_usd, cost_source, finish_reason, trace_id, attributes, flags,
-      strftime('%Y-%m-%d', ended_at_ns / 1000000000, 'unixepoch') AS day, strftime('%Y-%m-%dT%H:00Z', ended_at_ns / 1000000000, 'unixepoch') AS hour, (CAST(strftime('%s', 'now') AS INTEGER) - ended_at_ns / 1000000000) / 86400 AS days_ago
+      CASE WHEN coalesce(output_tokens, 0) = 0 OR coalesce(duration_ns, 0) = 0 THEN NULL
+        WHEN ttft_ns < duration_ns AND output_tokens > 1 THEN CAST(output_tokens - 1 AS REAL) * 1e9 / (duration_ns - ttft_ns)
+        ELSE CAST(output_tokens AS REAL) * 1e9 / duration_ns END AS tokens_per_second, strftime('%Y-%m-%d', ended_at_ns / 1000000000, 'unixepoch') AS day, strftime('%Y-%m-%dT%H:00Z', ended_at_ns / 1000000000, 'unixepoch') AS hour, (CAST(strftime('%s', 'now') AS INTEGER) - ended_at_ns / 1000000000) / 86400 AS days_ago
     FROM calls""",
     """CREATE VIEW v_attributes AS
     SELECT call_id, member.key AS name, CAST(member.value AS TEXT) AS value FROM calls, json_each(calls.attributes) AS member""",
@@ -568,7 +570,9 @@ POSTGRESQL = (
       batch_job, run_id, operation, provider, model, response_model, status, error_type, http_status, retries, stream,
       input_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens,
       usage_status, price_class, CAST(cost_nanousd AS DOUBLE PRECISION) / 1e9 AS cost_usd, cost_source, finish_reason, trace_id, attributes, flags,
-      to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day, to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:00"Z"') AS hour, CAST(floor((extract(epoch FROM now()) - ended_at_ns / 1000000000) / 86400) AS BIGINT) AS days_ago
+      CASE WHEN coalesce(output_tokens, 0) = 0 OR coalesce(duration_ns, 0) = 0 THEN NULL
+        WHEN ttft_ns < duration_ns AND output_tokens > 1 THEN CAST(output_tokens - 1 AS DOUBLE PRECISION) * 1e9 / (duration_ns - ttft_ns)
+        ELSE CAST(output_tokens AS DOUBLE PRECISION) * 1e9 / duration_ns END AS tokens_per_second, to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day, to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:00"Z"') AS hour, CAST(floor((extract(epoch FROM now()) - ended_at_ns / 1000000000) / 86400) AS BIGINT) AS days_ago
     FROM calls""",
     """CREATE VIEW v_attributes AS
     SELECT call_id, member.key AS name, member.value FROM calls, jsonb_each_text(calls.attributes::jsonb) AS member""",
