@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from reporter import state
+from reporter.fold.price_list import list_prices
 from reporter.fold.rows import Rows, store
 from reporter.fold.slos import Progress, register_slos, unheard
 from reporter.lease import Lease
@@ -67,6 +68,8 @@ def reprice(
             store(connection, tally([old for old, _ in pairs], counted, sign=-1), most_errors)
             store(connection, tally([new for _, new in pairs], counted), most_errors)
             _write(connection, [new for _, new in pairs])
+    if apply:
+        list_prices(opened, lease, prices)
     return dict(sorted(changed.items()))
 
 

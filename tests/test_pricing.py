@@ -20,9 +20,26 @@ MODELS = [
     ("anthropic", "claude-opus-4-1"),
     ("google", "gemini-2.5-pro"),
     ("openai", "text-embedding-3-small"),
+    ("openai", "o3"),  # costs a fifth since a day
+    ("openai", "gpt-5"),
+    ("deepseek", "deepseek-chat"),  # cost less at night
+    ("mistral", "mistral-large-latest"),
+    ("x-ai", "grok-4"),
+    ("groq", "llama-3.3-70b-versatile"),
+    ("google", "gemini-2.5-flash"),
 ]
+MOMENTS = st.datetimes(datetime(2024, 1, 1), datetime(2027, 1, 1)).map(
+    lambda at: at.replace(tzinfo=UTC)
+) | st.sampled_from(
+    [
+        datetime.fromtimestamp(AT_NS // 10**9, UTC),
+        datetime(2025, 6, 10, tzinfo=UTC),
+        datetime(2025, 9, 5, 16, 0, tzinfo=UTC),
+    ]
+)
 
 
+PRICES = PriceList()
 CLASSES = [  # model, class, and what the library has to be told of it
     ("openai", "gpt-4o", "batch", {"processing": "batch"}),
     ("openai", "gpt-4.1", "batch", {"processing": "batch"}),  # which leaves cached tokens at their price
@@ -36,28 +53,31 @@ CLASSES = [  # model, class, and what the library has to be told of it
 ]
 
 
-def by_the_library(provider: str, model: str, usage: Usage, context: dict[str, str] | None = None) -> int:
+def by_the_library(
+    provider: str, model: str, usage: Usage, context: dict[str, str] | None = None, at: datetime | None = None
+) -> int:
     told = {name: value for name, value in usage._asdict().items() if value is not None}
     price = genai_prices.calc_price(
         genai_prices.Usage(**told),
         model,
         provider_id=provider,
-        genai_request_timestamp=datetime.fromtimestamp(AT_NS // 10**9, UTC),
+        genai_request_timestamp=at or datetime.fromtimestamp(AT_NS // 10**9, UTC),
         price_context=context,
     )
     return int((price.total_price * 10**9).to_integral_value(ROUND_HALF_EVEN))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=300)
 @given(
     st.sampled_from(MODELS),
+    MOMENTS,
     st.sampled_from([0, 1, 1999, 199_999, 200_000, 200_001, 1_000_000]) | st.integers(0, 500_000),
     st.floats(0, 1),
     st.floats(0, 1),
     st.integers(0, 50_000),
 )
 def test_a_price_agrees_with_the_library_to_the_nano_dollar(
-    sold: tuple[str, str], tokens: int, read: float, write: float, output: int
+    sold: tuple[str, str], at: datetime, tokens: int, read: float, write: float, output: int
 ) -> None:
     provider, model = sold
     cache_read = int(tokens * read)
@@ -65,7 +85,8 @@ def test_a_price_agrees_with_the_library_to_the_nano_dollar(
     if "claude" not in model:
         cache_write = 0  # the others have no price of their own for writing a cache
     usage = Usage(tokens, cache_read, cache_write, cache_write // 2, output)
-    assert PriceList().price(provider, model, AT_NS, usage).nanousd == by_the_library(provider, model, usage)
+    told = PRICES.price(provider, model, int(at.timestamp()) * 10**9, usage)
+    assert told.nanousd == by_the_library(provider, model, usage, at=at)
 
 
 @settings(deadline=None, max_examples=100)

@@ -14,7 +14,9 @@ from sqlalchemy import text
 from reporter import cycle
 from reporter.config import parse_config
 from reporter.config.model import Config
+from reporter.lease import acquire
 from reporter.pricing import PriceList, Usage
+from reporter.reprice import reprice
 from reporter.store import Store, open_store
 from reporter.what_if import what_if
 from tests.cli.console import run
@@ -113,7 +115,7 @@ def test_the_cache_view_tells_what_caches_saved(database_url: str, tmp_path: Pat
         assert (row.saved_usd or 0) == pytest.approx(saved, abs=len(mine) * 1e-9)
 
 
-def test_prices_are_listed_anew_when_they_change_and_not_before(database_url: str, tmp_path: Path) -> None:
+def test_prices_are_listed_anew_when_they_change(database_url: str, tmp_path: Path) -> None:
     store, _, _ = settled(database_url, tmp_path)
 
     def listed() -> list[tuple[Any, ...]]:
@@ -128,13 +130,19 @@ def test_prices_are_listed_anew_when_they_change_and_not_before(database_url: st
     assert listed() == [("1970-01-01", changed, 2.5, 10, "genai-prices"), (changed, None, 2, 7, "reporter.yaml")]
     config = parse_config(json.dumps({"database": database_url, "prices": [{**OWN[1], "input": 3}]}), environ={})
     cycle.report(store, config, int(NOW.timestamp()) * NS)
-    assert listed()[1][2] == 2  # nothing was priced since
-    bring_in(store, tmp_path, [{
-        "kind": "call", "operation": "chat", "status": "success", "provider": "openai", "model": "gpt-4o",
-        "ended_at": NOW.timestamp(), "input_tokens": 1, "output_tokens": 1,
-    }])  # fmt: skip
-    cycle.report(store, config, int(NOW.timestamp()) * NS)
     assert listed()[1][2] == 3
+
+
+def test_a_model_without_a_price_is_listed_when_it_is_priced_again(database_url: str, tmp_path: Path) -> None:
+    store, _, _ = settled(database_url, tmp_path)
+    own = [*OWN, {"model": "unheard-of", "provider": "nobody", "input": 1, "output": 1}]
+    config = parse_config(json.dumps({"database": database_url, "prices": own}), environ={})
+    lease = acquire(store, -1)
+    now_ns = int(NOW.timestamp()) * NS
+    reprice(store, lease, [], config.price_list, since_ns=0, now_ns=now_ns, most_errors=100, apply=True)
+    with store.read() as connection:
+        (row,) = connection.execute(text("SELECT * FROM v_prices WHERE model = 'unheard-of'")).mappings()
+    assert (row["input_usd_per_mtok"], row["source"]) == (1, "reporter.yaml")
 
 
 def test_the_command_sums_what_the_price_list_says_of_each_call(database_url: str, tmp_path: Path) -> None:

@@ -24,15 +24,12 @@ def list_prices(opened: Store, lease: Lease, prices: PriceList) -> None:
     wanted = {
         Asked(asked.provider, asked.model, kind) for asked in prices.asked for kind in (asked.price_class, "", "batch")
     }
-    if not wanted:
-        return
     with opened.read() as connection:
         known = _known(connection)
         is_current = state.get(connection, _DIGEST) == prices.digest
-    missing = wanted - known if is_current else wanted | known
-    if is_current and not missing:
+    rows = [tuple(row) for row in _rows(prices, wanted - known if is_current else wanted | known)]
+    if is_current and not rows:  # nobody names rates of what is missing
         return
-    rows = [tuple(row) for row in _rows(prices, missing)]
     with opened.write() as connection:
         lease.renew(connection)
         if not is_current:

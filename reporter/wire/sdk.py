@@ -3,8 +3,8 @@
 OpenAI, Anthropic, Groq and all made by the same generator    `_client`, under `request`
 google.genai                                                  `_api_client`: `_httpx_client`, `_async_httpx_client`, under
                                                               `_request`, `_async_request`
-Mistral                                                       `sdk_configuration`: `client`, `async_client`; its retries
-                                                              are off unless asked for, and then calls of their own
+Mistral                                                       `sdk_configuration`: `client`, `async_client`, under
+                                                              `do_request` and `do_request_async` of each of its parts
 """
 
 from __future__ import annotations
@@ -27,6 +27,13 @@ _PLACES = (
 )
 _COPIES = ("copy", "with_options")
 _METHODS = (("request",), ("_api_client", "_request"), ("_api_client", "_async_request"))
+_PARTS = (
+    "chat",
+    "embeddings",
+    "fim",
+    "agents",
+)  # of Mistral's client: what asks models; loaded here, as they are when used
+_PART_METHODS = ("do_request", "do_request_async")
 
 
 def clients_of(client: object) -> list[Any]:
@@ -100,6 +107,9 @@ def _methods(client: object) -> Iterator[tuple[Any, str]]:
         holder = _at(client, tuple(places))
         if callable(getattr(holder, name, None)) and hasattr(holder, "__dict__"):
             yield holder, name
+    if hasattr(client, "sdk_configuration"):
+        for part in filter(None, (getattr(client, part, None) for part in _PARTS)):
+            yield from ((part, name) for name in _PART_METHODS if callable(getattr(part, name, None)))
 
 
 def _one_call(method: Callable[..., Any]) -> Callable[..., Any]:

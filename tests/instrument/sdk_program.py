@@ -196,6 +196,7 @@ def genai(url: str) -> None:
 
 def mistral(url: str) -> None:
     from mistralai.client import Mistral
+    from mistralai.client.utils import BackoffStrategy, RetryConfig
 
     client = recorder.instrument(Mistral(api_key=KEY, server_url=url))
     messages = [{"role": "user", "content": PROMPT}]
@@ -207,11 +208,16 @@ def mistral(url: str) -> None:
                 pass
 
     scenario("stream", stream)
+    patient = RetryConfig("backoff", BackoffStrategy(10, 50, 1.1, 5000), False)
+    scenario("busy", lambda: client.chat.complete(model="busy-2", messages=messages, retries=patient))
 
     def chat() -> Any:  # a client keeps the event loop that it was first used in
         return recorder.instrument(Mistral(api_key=KEY, server_url=url)).chat
 
     scenario("async", drained(lambda: chat().complete_async(model="m", messages=messages)))
+    scenario(
+        "async busy", drained(lambda: chat().complete_async(model="gzip-busy-2", messages=messages, retries=patient))
+    )
     scenario("async stream", drained(lambda: chat().stream_async(model="m", messages=messages)))
 
 

@@ -167,20 +167,25 @@ def test_nothing_of_what_was_said_is_kept(recorded: Any, sdk: str) -> None:
 
 def test_the_pages_programs_do_what_the_page_says(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "instrument.md").read_text()
-    first, around = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    first, around, by_hand, patience = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     sdk = directory_of("openai-3")
     with LLMServer() as server:
         subprocess.run(
-            [sys.executable, "-c", first.replace("URL", repr(f"{server.url}/v1")) + around], check=True, timeout=60,
+            [sys.executable, "-c", first.replace("URL", repr(f"{server.url}/v1")) + around + by_hand + patience],
+            check=True, timeout=60,
             env={
                 **os.environ, "PYTHONPATH": f"{sdk}{os.pathsep}{ROOT}", "REPORTER_DATABASE_URL": f"sqlite:///{tmp_path}/jobs.db",
             },
         )  # fmt: skip
     with closing(sqlite3.connect(tmp_path / "jobs.db")) as connection:
         told = connection.execute(
-            "SELECT operation, provider, model, input_tokens, retries FROM calls ORDER BY 1"
+            "SELECT operation, provider, model, input_tokens, retries FROM calls ORDER BY 1, 2"
         ).fetchall()
-    assert told == [("chat", "openai", "gpt-4o", 1000, 0), ("summarise", "openai", "gpt-4o", 2000, 0)]
+    assert told == [
+        ("chat", "aws", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", 1000, None),
+        ("chat", "openai", "gpt-4o", 1000, 0),
+        ("summarise", "openai", "gpt-4o", 2000, 0),
+    ]
 
 
 LEAKY = """
