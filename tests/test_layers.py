@@ -21,7 +21,7 @@ LAYERS = (  # lowest first; a module may import its own layer and those below
     ("minutes", "slo", "rates", "catalogue", "pricing"),
     ("tally",),
     ("config", "fold", "ingest", "retention", "query", "reprice"),
-    ("report", "cost", "exclusions", "what_if"),
+    ("report", "cost", "exclusions", "what_if", "formats"),
     ("metrics", "exposition", "publish", "generate", "explain", "replay"),
     ("cycle", "schedule", "jobs", "demo"),
     ("cli", "__main__"),

@@ -25,6 +25,8 @@ COMMANDS = {
     "demo": ("reporter.cli.demo", "demo", "See it work on real parts, in under a minute."),
     "exclude": ("reporter.cli.exclude", "exclude", "Leave spans of time, such as maintenance, out of SLOs."),
     "explain": ("reporter.cli.explain", "explain", "Say why an SLO stands where it stands, or replay its alerts."),
+    "export": ("reporter.cli.formats", "export", "Write the SLOs in another format: sloth, openslo."),
+    "import": ("reporter.cli.formats", "import_", "Take over specs of another format: sloth, openslo."),
     "ingest": ("reporter.cli.ingest", "ingest", "Bring JSON Lines, or the spool, into the database."),
     "init": ("reporter.cli.init", "init", "Write a commented reporter.yaml to start from."),
     "prune": ("reporter.cli.prune", "prune", "Delete what is older than the retention says."),

@@ -75,6 +75,10 @@ def read_document(file: Path, environ: Mapping[str, str]) -> Document:
     Raises:
         ConfigError: it can't be read, is too large, is no UTF-8, or is no YAML mapping.
     """
+    return parse_document(_read(file), str(file), environ)
+
+
+def _read(file: Path) -> str:
     try:
         with file.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
@@ -83,11 +87,10 @@ def read_document(file: Path, environ: Mapping[str, str]) -> Document:
     if len(content) > MAX_BYTES:
         raise ConfigError(f"{file}: is larger than {MAX_BYTES} bytes; that is no configuration")
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{file}:{line}: is not UTF-8 text") from error
-    return parse_document(text, str(file), environ)
 
 
 def parse_document(text: str, name: str, environ: Mapping[str, str]) -> Document:
@@ -100,9 +103,7 @@ def parse_document(text: str, name: str, environ: Mapping[str, str]) -> Document
         loader = _Loader(text)
         root = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        what = error.problem or error.context or "can't be understood"
-        raise ConfigError(f"{name}:{mark.line + 1 if mark else 1}: is no valid YAML: {what}") from error
+        raise _no_yaml(name, error) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ConfigError(f"{name}:{line}: is no valid YAML: {error.reason}") from error
@@ -114,6 +115,37 @@ def parse_document(text: str, name: str, environ: Mapping[str, str]) -> Document
             raise ConfigError(f"{name}:1: must be a mapping with keys like database and slos")
         document.data = data or {}
     return document
+
+
+def read_documents(file: Path) -> list[Document]:
+    """Read every document of a YAML file that another program wrote; `${NAME}` in it is text like any other.
+
+    Raises:
+        ConfigError: as `read_document`.
+    """
+    loader = _Loader(_read(file))
+    documents = []
+    try:
+        while loader.check_node():
+            document = Document(str(file))
+            root = loader.get_node()
+            assert root is not None
+            data = _Reader(loader, document, None).value(root, ())
+            if data is None:
+                continue
+            if not isinstance(data, dict):
+                raise ConfigError(f"{file}:{_line(root)}: must be a mapping")
+            document.data = data
+            documents.append(document)
+    except yaml.MarkedYAMLError as error:
+        raise _no_yaml(str(file), error) from error
+    return documents
+
+
+def _no_yaml(name: str, error: yaml.MarkedYAMLError) -> ConfigError:
+    mark = error.problem_mark or error.context_mark
+    what = error.problem or error.context or "can't be understood"
+    return ConfigError(f"{name}:{mark.line + 1 if mark else 1}: is no valid YAML: {what}")
 
 
 class _Loader(yaml.SafeLoader):
@@ -135,7 +167,8 @@ class _Loader(yaml.SafeLoader):
 class _Reader:
     """Turns nodes into plain values."""
 
-    def __init__(self, loader: _Loader, document: Document, environ: Mapping[str, str]) -> None:
+    def __init__(self, loader: _Loader, document: Document, environ: Mapping[str, str] | None) -> None:
+        """Without an environment nothing is expanded."""
         self.loader, self.document, self.environ = loader, document, environ
         self.values = 0
 
@@ -196,7 +229,9 @@ class _Reader:
         if _SURROGATE.search(value) or "\0" in value:
             self.blame(location, "holds a lone surrogate or a NUL, which no database and no gateway takes", node)
             return None
-        problems: list[str] = []
+        environ, problems = self.environ, list[str]()
+        if environ is None:
+            return value
 
         def expand(match: re.Match[str]) -> str:
             escaped, name = match.groups()
@@ -205,9 +240,9 @@ class _Reader:
             if not match[0].endswith("}") or not _VARIABLE_NAME.fullmatch(name):
                 problems.append("${ must be followed by a variable's name and }; write $${ for a literal ${")
                 return ""
-            if name not in self.environ:
+            if name not in environ:
                 problems.append(f"the environment variable {name} is not set")
-            return self.environ.get(name, "")
+            return environ.get(name, "")
 
         expanded = _VARIABLE.sub(expand, value)
         for why in problems:

@@ -1,0 +1,171 @@
+"""`reporter import` and `reporter export`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from reporter.cli.root import Context
+from reporter.errors import ConfigError
+from reporter.filesystem import write_whole
+from reporter.formats import openslo, sloth
+from reporter.formats.model import Choices, Import
+from reporter.formats.native import as_yaml
+from reporter.slo.kinds import KINDS
+from reporter.slo.spec import SLO
+
+
+@click.group("import")
+def import_() -> None:
+    """Take over specs of another format, as `slos:` to paste into reporter.yaml."""
+
+
+def _reading(command: Callable[..., None]) -> Callable[..., None]:
+    """What every import takes."""
+    for option in (
+        click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Where to; stdout if left out."),
+        click.option("--period", metavar="LENGTH", help="The period where the file names none; 30d if left out."),
+        click.option(
+            "--map", "mapped", multiple=True, metavar="NAME=SLI",
+            help="What an SLO's queries mean, like chat='{latency: {threshold: 2.5s}}'.",
+        ),
+        click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path)),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@import_.command("sloth")
+@_reading
+@click.pass_obj
+def import_sloth(
+    context: Context, files: tuple[Path, ...], mapped: tuple[str, ...], period: str | None, output: Path | None
+) -> None:
+    """Sloth's FILES: `prometheus/v1`, or PrometheusServiceLevel of `sloth.slok.dev/v1`.
+
+    Queries over reporter's own metrics are understood. What any other query means, --map says; without it the SLO is left out
+    and the exit code is 1.
+
+    \b
+    Examples:
+      reporter import sloth slo.yaml
+      reporter import sloth slo.yaml --map chat-latency='{latency: {threshold: 2.5s}}' -o slos.yaml
+    """
+    _import(context, sloth.read, files, mapped, period, output)
+
+
+@import_.command("openslo")
+@_reading
+@click.pass_obj
+def import_openslo(
+    context: Context, files: tuple[Path, ...], mapped: tuple[str, ...], period: str | None, output: Path | None
+) -> None:
+    """OpenSLO v1 FILES: SLO, SLI, Service, AlertPolicy, AlertCondition, DataSource; references within a file are followed.
+
+    \b
+    Examples:
+      reporter import openslo slo.yaml
+      reporter import openslo slo.yaml --map checkout='{sli: availability, where: {operation: checkout}}'
+    """
+    _import(context, openslo.read, files, mapped, period, output)
+
+
+def _import(
+    context: Context,
+    read: Callable[[Path, Choices], Import],
+    files: Sequence[Path],
+    mapped: Sequence[str],
+    period: str | None,
+    output: Path | None,
+) -> None:
+    known = {slo.name: slo for slo in context.config.slos}
+    choices = Choices(mappings=_mappings(mapped), known=known, period=period)
+    imports = [read(file, choices) for file in files]
+    for found in imports:
+        for sentence in (*found.findings.warnings, *found.unmapped):
+            click.echo(f"reporter: {sentence}", err=True)
+    slos = [slo for found in imports for slo in found.slos]
+    names = [slo["name"] for slo, _ in slos]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f"{', '.join(map(str, files))}: {', '.join(twice)}: each SLO needs a name of its own")
+    unused = choices.mappings.keys() - set(names)
+    if unused:
+        click.echo(f"reporter: warning: --map {', '.join(sorted(unused))}: no such SLO in the files", err=True)
+    _write(as_yaml(slos), output)
+    if any(found.unmapped for found in imports):
+        sys.exit(1)
+
+
+def _mappings(mapped: Sequence[str]) -> dict[str, dict[str, Any]]:
+    mappings: dict[str, dict[str, Any]] = {}
+    for text in mapped:
+        name, separator, meaning = text.partition("=")
+        try:
+            told = yaml.safe_load(meaning)
+        except yaml.YAMLError:
+            told = None
+        if not separator or not isinstance(told, str | dict):
+            raise ConfigError(f"--map {text!r}: write NAME=SLI, like chat='{{latency: {{threshold: 2.5s}}}}'")
+        if isinstance(told, dict) and not (len(told) == 1 and next(iter(told)) in KINDS):
+            mappings[name.strip()] = told
+        else:
+            mappings[name.strip()] = {"sli": told}
+    return mappings
+
+
+@click.group()
+def export() -> None:
+    """Write the SLOs of reporter.yaml in another format."""
+
+
+_TO = click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Where to; stdout if left out."
+)
+
+
+@export.command("sloth")
+@_TO
+@click.pass_obj
+def export_sloth(context: Context, output: Path | None) -> None:
+    """A `prometheus/v1` file whose queries use the counters that `reporter push` sends, for Sloth's own rules on top.
+
+    \b
+    Example:
+      reporter export sloth -o slo.yaml && sloth generate -i slo.yaml
+    """
+    _export(context, sloth.write, output)
+
+
+@export.command("openslo")
+@_TO
+@click.pass_obj
+def export_openslo(context: Context, output: Path | None) -> None:
+    """OpenSLO v1 documents that `reporter import openslo` makes the very same SLOs of."""
+    _export(context, openslo.write, output)
+
+
+def _export(context: Context, write: Callable[[Sequence[SLO]], tuple[str, list[str]]], output: Path | None) -> None:
+    slos = context.config.slos
+    if not slos:
+        raise ConfigError(f"{context.config.source or 'reporter.yaml, of which there is none'}: has no slos to export")
+    text, untold = write(slos)
+    for sentence in untold:
+        click.echo(f"reporter: {sentence}", err=True)
+    _write(text, output)
+
+
+def _write(text: str, output: Path | None) -> None:
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        write_whole(output, text.encode(), replace=True)
+    except OSError as error:
+        raise ConfigError(f"--output {output}: can't be written: {error.strerror}") from None
+    click.echo(f"reporter: wrote {output}", err=True)

@@ -1,0 +1,72 @@
+"""What importing a file of another format comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from reporter.formats.part import Findings, Part
+from reporter.formats.promql import Unrecognised, recognise
+from reporter.slo.spec import SLO
+
+
+@dataclass(slots=True)
+class Import:
+    """SLOs as a person would write them, each with where it came from; and what asks for a mapping."""
+
+    slos: list[tuple[dict[str, Any], str]] = field(default_factory=list)
+    unmapped: list[str] = field(default_factory=list)
+    findings: Findings = field(default_factory=Findings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """What the person who imports says."""
+
+    mappings: Mapping[str, dict[str, Any]]  # SLO → `sli`, and `where` … if said
+    known: Mapping[str, SLO]  # the SLOs of reporter.yaml
+    period: str | None = None  # where the format has none
+
+
+def keep(found: Import, part: Part, slo: dict[str, Any], *, origin: str) -> None:
+    """Keep an SLO, if it can be meant.  Else tell what is wrong, where the file has it."""
+    try:
+        SLO.model_validate(slo)
+    except ValidationError as error:
+        for problem in error.errors(include_url=False, include_input=False):
+            place = ".".join(str(step) for step in problem["loc"])
+            part.blame(None, f"SLO {slo.get('name', '')!r}: {place}{': ' * bool(place)}{problem['msg']}")
+        return
+    found.slos.append((slo, origin))
+
+
+def judged_by(
+    found: Import,
+    part: Part,
+    name: str,
+    choices: Choices,
+    *,
+    total: str,
+    good: str | None = None,
+    bad: str | None = None,
+) -> dict[str, Any] | None:
+    """What queries mean, by what they say or by the mapping that was given; None when neither tells, which is told."""
+    if name in choices.mappings:
+        return choices.mappings[name]
+    try:
+        return recognise(total, good=good, bad=bad, known=choices.known)
+    except Unrecognised as why:
+        ask(found, part, name, good or bad or "", str(why))
+        return None
+
+
+def ask(found: Import, part: Part, name: str, query: str, why: str) -> None:
+    """Tell that an SLO asks for a mapping, and how one is given."""
+    shown = " ".join(query.split())
+    found.unmapped.append(
+        f"{part.place}: SLO {name!r} is left out: its query {why}: {shown[:200]}\n"
+        f"  say what it means: --map '{name}={{latency: {{threshold: 2.5s}}}}', or availability, job_success, …"
+    )
