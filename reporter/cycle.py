@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from reporter import __version__, state
+from reporter import __version__, sloth_series, state
 from reporter.config.model import Config
 from reporter.errors import LeaseHeld, StoreConflict
 from reporter.exclusions import in_force
@@ -188,7 +188,14 @@ def push(
             _keep_budgets(store, lease, made)
 
         def families_at(now_ns: int, sequence: int) -> tuple[Family, ...]:
-            return families(made, now_ns=now_ns, duration_seconds=seconds, sequence=sequence, version=__version__)
+            return families(
+                made,
+                now_ns=now_ns,
+                duration_seconds=seconds,
+                sequence=sequence,
+                version=__version__,
+                also=sloth_series.samples(made.slos, __version__) if config.report.sloth_series else (),
+            )
 
         def remember(connection: Connection) -> None:
             remember_label_values(connection, config.report.labels, config.report.max_values_per_label)

@@ -192,9 +192,15 @@ METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) 
 
 
 def families(
-    report: Report, *, now_ns: int, duration_seconds: float, sequence: int, version: str
+    report: Report,
+    *,
+    now_ns: int,
+    duration_seconds: float,
+    sequence: int,
+    version: str,
+    also: Iterable[tuple[Metric, Sample]] = (),
 ) -> tuple[Family, ...]:
-    """All of `report` as families, those without a sample left out.
+    """All of `report` as families, those without a sample left out, and what is `also` to be told.
 
     `now_ns` is when the report was made, `duration_seconds` how long that took, `sequence` the snapshot's number.
     `REGRESSIONS_HELD` is not among them: only the counter ledger knows it (`reporter.publish.ledger`).
@@ -209,6 +215,7 @@ def families(
         _budgets(report.budgets),
         _jobs(report),
         own,
+        also,
     ):
         for metric, sample in part:
             metrics[metric.name] = metric

@@ -72,6 +72,8 @@ class ReportSettings(Spec):
     max_values_per_label: PositiveCount = 100
     lost_after_ns: PositiveDuration = Field(default=UNITS_NS["h"], alias="lost_after")
     """A call that started this long ago and never ended is lost, unless it was given a deadline of its own."""
+    sloth_series: bool = False
+    """Whether a push also has the series that Sloth's rules record."""
     lease_ns: PositiveDuration | None = Field(default=None, alias="lease")
     """As `Config.lease_ns`, if it was given."""
 

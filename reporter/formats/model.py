@@ -32,15 +32,26 @@ class Choices:
 
 
 def keep(found: Import, part: Part, slo: dict[str, Any], *, origin: str) -> None:
-    """Keep an SLO, if it can be meant.  Else tell what is wrong, where the file has it."""
+    """Keep an SLO, if it can be meant."""
+    if can_be_meant(part, slo):
+        found.slos.append((slo, origin))
+
+
+def can_be_meant(part: Part, slo: dict[str, Any]) -> bool:
+    """Whether an SLO makes sense.  If not, what is wrong is told, where the file has it."""
     try:
         SLO.model_validate(slo)
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_input=False):
             place = ".".join(str(step) for step in problem["loc"])
-            part.blame(None, f"SLO {slo.get('name', '')!r}: {place}{': ' * bool(place)}{problem['msg']}")
-        return
-    found.slos.append((slo, origin))
+            key = place.partition(".")[0]
+            why = problem["msg"].removeprefix("Value error, ")
+            if part.has(key):
+                part.blame(key, why)
+            else:
+                part.blame(None, f"SLO {slo.get('name', '')!r}: {place}{': ' * bool(place)}{why}")
+        return False
+    return True
 
 
 def judged_by(

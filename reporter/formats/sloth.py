@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from reporter.formats.model import Choices, Import, ask, judged_by, keep
+from reporter.formats.model import Choices, Import, ask, can_be_meant, judged_by, keep
 from reporter.formats.native import written
 from reporter.formats.part import Part, finish, read_parts
 from reporter.slo.spec import SLO
@@ -96,7 +96,11 @@ def _slo(found: Import, part: Part, service: str, labels: dict[str, str], choice
         told["labels"] = labels | own
     part.ignore("sli")
     finish([alerting, part])
-    if judged is not None and objective is not None:
+    if objective is None or not name:
+        return
+    if judged is None:
+        can_be_meant(part, {**told, "sli": "availability"})
+    else:
         keep(found, part, told, origin=f"from Sloth, {part.place}")
 
 
