@@ -1,7 +1,7 @@
 """The series that Sloth's generated rules record, made from our exact counts: dashboards and alerts for Sloth light up.
 
-Source: https://github.com/slok/sloth, pkg/common/conventions: the names and labels.  Sloth records the error ratio of its period
-as a mean of 5-minute ratios; here every ratio is of events.
+Source: https://github.com/slok/sloth, pkg/common/conventions: the names and labels.  Sloth records the error ratio of its
+period as a mean of 5-minute ratios; here every ratio is of events.
 """
 
 from __future__ import annotations
