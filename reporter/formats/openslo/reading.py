@@ -1,41 +1,23 @@
-"""OpenSLO v1: SLO, SLI, Service, AlertPolicy, AlertCondition and DataSource, with references between the documents of a file.
-
-What OpenSLO has no field for stands in an annotation of its SLO, as JSON; what makes an event good, in the spec of a metric
-source of the type `reporter`.
-
-Source: https://github.com/OpenSLO/OpenSLO#specification
-"""
+"""OpenSLO documents → SLOs."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from reporter.formats.model import Choices, Import, ask, judged_by, keep
-from reporter.formats.native import JUDGING, written
+from reporter.formats.native import JUDGING
+from reporter.formats.openslo.words import ANNOTATION, API, CALENDAR, METHODS, SOURCE
 from reporter.formats.part import Part, finish, read_parts
 from reporter.slo.durations import UNITS_NS, format_duration, parse_duration
 from reporter.slo.fields import plain
-from reporter.slo.spec import SLO
 
-API = "openslo/v1"
-SOURCE = "reporter"
-ANNOTATION = "reporter/slo"
 _KINDS = ("SLO", "SLI", "Service", "AlertPolicy", "AlertCondition", "DataSource", "AlertNotificationTarget")
-_METHODS = {"Occurrences": "occurrences", "Timeslices": "timeslices", "RatioTimeslices": "ratio_timeslices"}
-_CALENDAR = {"1d": "day", "1w": "week", "1M": "month", "1Q": "quarter"}
 _LENGTH = re.compile(r"([1-9][0-9]*)([smhdw])")
-_OF_THE_FORMAT = (
-    *JUDGING, "name", "service", "objective", "description", "period", "calendar", "timezone", "method", "timeslice",
-    "timeslice_target",
-)  # fmt: skip
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 
 def read(file: Path, choices: Choices) -> Import:
@@ -230,10 +212,10 @@ class _Reading:
                 )
                 return {}
             return {"period": format_duration(parse_duration(duration))}
-        if duration not in _CALENDAR:
-            window.blame("duration", f"must be one of {', '.join(_CALENDAR)} for a calendar, not {duration!r}")
+        if duration not in CALENDAR:
+            window.blame("duration", f"must be one of {', '.join(CALENDAR)} for a calendar, not {duration!r}")
             return {}
-        told: dict[str, Any] = {"calendar": _CALENDAR[duration]}
+        told: dict[str, Any] = {"calendar": CALENDAR[duration]}
         if calendar is not None:
             if zone := calendar.text("timeZone"):
                 told["timezone"] = zone
@@ -243,10 +225,10 @@ class _Reading:
 
     def _method(self, spec: Part) -> dict[str, Any]:
         method = spec.text("budgetingMethod", "Occurrences")
-        if method not in _METHODS:
-            spec.blame("budgetingMethod", f"must be one of {', '.join(_METHODS)}")
+        if method not in METHODS:
+            spec.blame("budgetingMethod", f"must be one of {', '.join(METHODS)}")
             return {}
-        return {"method": _METHODS[method]} if method != "Occurrences" else {}
+        return {"method": METHODS[method]} if method != "Occurrences" else {}
 
     def _target(self, objective: Part) -> Any:
         objective.ignore("displayName")
@@ -336,83 +318,3 @@ def _percent(part: Part, key: str, ratio: Any) -> Any:
         part.blame(key, f"must be a ratio above 0 and at most 1, not {ratio}")
         return None
     return plain(percent)
-
-
-# ── the other way ──
-
-
-def write(slos: Sequence[SLO]) -> tuple[str, list[str]]:
-    """OpenSLO documents that `read` makes the same SLOs of; and sentences on what other programs won't see in them."""
-    documents: list[dict[str, Any]] = [
-        {
-            "apiVersion": API,
-            "kind": "DataSource",
-            "metadata": {"name": SOURCE},
-            "spec": {"type": SOURCE, "connectionDetails": {}},
-        }
-    ]
-    for service in dict.fromkeys(slo.service for slo in slos):
-        documents.append(
-            {"apiVersion": API, "kind": "Service", "metadata": {"name": service}, "spec": {"description": ""}}
-        )
-    documents += [_written(slo) for slo in slos]
-    text = yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True, width=120)
-    return text, [sentence for slo in slos for sentence in _untold(slo)]
-
-
-def _written(slo: SLO) -> dict[str, Any]:
-    told = written(slo)
-    judging = {key: told[key] for key in JUDGING if key in told}
-    rest = {key: value for key, value in told.items() if key not in _OF_THE_FORMAT and key != "labels"}
-    metadata: dict[str, Any] = {"name": slo.name}
-    if slo.labels:
-        metadata["labels"] = dict(slo.labels)
-    if rest:
-        metadata["annotations"] = {ANNOTATION: json.dumps(rest, sort_keys=True, ensure_ascii=False)}
-    source = {"metricSource": {"metricSourceRef": SOURCE, "type": SOURCE, "spec": judging}}
-    objective: dict[str, Any] = {"target": _ratio(slo.objective)}
-    if slo.slice_ns:
-        if slo.timeslice_target is not None:
-            objective["timeSliceTarget"] = _ratio(slo.timeslice_target)
-        objective["timeSliceWindow"] = _length(slo.slice_ns)
-    spec = {
-        "description": slo.description,
-        "service": slo.service,
-        "indicator": {
-            "metadata": {"name": f"{slo.name}-sli"},
-            "spec": {"ratioMetric": {"counter": True, "good": source, "total": json.loads(json.dumps(source))}},
-        },
-        "timeWindow": [_window(slo)],
-        "budgetingMethod": next(name for name, method in _METHODS.items() if method == slo.method),
-        "objectives": [objective],
-    }
-    return {"apiVersion": API, "kind": "SLO", "metadata": metadata, "spec": spec}
-
-
-def _ratio(percent: Decimal) -> float | str:
-    ratio = percent / 100
-    return float(ratio) if Decimal(repr(float(ratio))) == ratio else plain(ratio)
-
-
-def _window(slo: SLO) -> dict[str, Any]:
-    if slo.calendar is None:
-        return {"duration": _length(slo.main_period.nominal_ns), "isRolling": True}
-    duration = next(name for name, calendar in _CALENDAR.items() if calendar == slo.calendar)
-    return {
-        "duration": duration,
-        "isRolling": False,
-        "calendar": {"startTime": "2024-01-01 00:00:00", "timeZone": slo.timezone},
-    }
-
-
-def _length(length_ns: int) -> str:
-    """A length in one unit, as OpenSLO has it."""
-    unit = next(unit for unit in ("w", "d", "h", "m") if length_ns % UNITS_NS[unit] == 0)
-    return f"{length_ns // UNITS_NS[unit]}{unit}"
-
-
-def _untold(slo: SLO) -> Iterator[str]:
-    if not _NAME.fullmatch(slo.name) or not _NAME.fullmatch(slo.service):
-        yield f"{slo.name}: OpenSLO takes lower-case names of letters, digits, - and . only, for SLOs and services"
-    if slo.alerts is not None or slo.min_bad_events or slo.missing != "exclude" or slo.periods or slo.runbook:
-        yield f"{slo.name}: alerts, min_bad_events, missing, periods and runbook are in an annotation that only reporter reads"
