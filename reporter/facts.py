@@ -21,6 +21,7 @@ MOST_LENGTH_NS = 7 * 86_400 * 10**9
 MOST_TOKENS = 2**40
 MOST_NANOUSD = 10**15
 MOST_LABEL = 200
+MOST_TAIL = 8_192  # characters of what a command printed last
 MOST_ATTRIBUTES = 16_384
 
 CALL_STATUSES = ("success", "error", "timeout", "cancelled", "abandoned", "lost")

@@ -36,7 +36,7 @@ _TABLES = {"call": "calls", "run": "runs", "start": "starts", "trouble": "troubl
 _TYPES = {kind: {name: of for name, of, _ in TABLES[table][0]} for kind, table in _TABLES.items()}
 _IDS = {"call": "call_id", "run": "run_id", "start": "call_id", "trouble": "trouble_id"}
 _LIMITS = {"cost_nanousd": facts.MOST_NANOUSD, "duration_ns": facts.MOST_LENGTH_NS, "ttft_ns": facts.MOST_LENGTH_NS}
-_LONG_TEXT = {"output_tail": 8_192, "detail": 1_000}
+_LONG_TEXT = {"output_tail": facts.MOST_TAIL, "detail": 1_000}
 
 
 class BadLine(ValueError):

@@ -124,17 +124,27 @@ class Recorder:
                 _misuse(f"call(deadline_seconds={deadline_seconds!r}): must be a number of seconds, at least 0")
         return CallRecording(self, operation, provider, model, deadline_ns, attributes)
 
-    def job(self, name: str = "", **attributes: object) -> RunRecording:
+    def job(
+        self, name: str = "", *, scheduled_for: datetime | float | str | None = None, **attributes: object
+    ) -> RunRecording:
         """Record a run of the batch job `name`: a decorator or a context manager.
 
+        `scheduled_for` is the moment the schedule meant: epoch seconds, RFC 3339 text or a datetime with a zone.
+
         Raises:
-            UsageError: `name` is no name.
+            UsageError: `name` is no name, or `scheduled_for` no moment.
         """
         from reporter.run import RunRecording
 
         if type(name) is not str or not name:
             _misuse('job() needs the job\'s name: @reporter.job("nightly-embeddings"), not @reporter.job')
-        return RunRecording(self, name, attributes)
+        scheduled_for_ns = None
+        if scheduled_for is not None:
+            scheduled_for_ns = facts.moment(scheduled_for)
+            if scheduled_for_ns is None:
+                why = "give epoch seconds, RFC 3339 text or a datetime, both with a zone"
+                _misuse(f"job(scheduled_for={scheduled_for!r:.60}): {why}")
+        return RunRecording(self, name, attributes, scheduled_for_ns)
 
     def record(
         self,

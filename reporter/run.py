@@ -21,17 +21,20 @@ FLUSH_SECONDS = 2.0  # at the end of a run
 class RunRecording(Recording):
     """Runs about to be recorded."""
 
-    __slots__ = ("attributes", "name", "recorder")
+    __slots__ = ("attributes", "name", "recorder", "scheduled_for_ns")
 
-    def __init__(self, recorder: Recorder, name: str, attributes: dict[str, object]) -> None:
+    def __init__(
+        self, recorder: Recorder, name: str, attributes: dict[str, object], scheduled_for_ns: int | None
+    ) -> None:
         super().__init__()
         self.recorder, self.name, self.attributes = recorder, name, attributes
+        self.scheduled_for_ns = scheduled_for_ns
 
     def begin(self) -> ActiveRun:
         """Begin one run; a context manager that ends it."""
         run: ActiveRun = _unrecorded
         try:
-            run = ActiveRun(self.recorder, self.name, self.attributes)
+            run = ActiveRun(self.recorder, self.name, self.attributes, self.scheduled_for_ns)
             if self.recorder.records or self.recorder.decide():
                 run.begin()
         except BaseException as error:
@@ -57,6 +60,7 @@ class ActiveRun:
         "open",
         "recorder",
         "run_id",
+        "scheduled_for_ns",
         "started_at_ns",
         "started_ns",
         "token",
@@ -64,11 +68,14 @@ class ActiveRun:
         "told_json",
     )  # fmt: skip
 
-    def __init__(self, recorder: Recorder, name: str, attributes: dict[str, object]) -> None:
+    def __init__(
+        self, recorder: Recorder, name: str, attributes: dict[str, object], scheduled_for_ns: int | None = None
+    ) -> None:
         self.recorder = recorder
         self.name = facts.text(name) or ""
         self.attributes: dict[Any, object] = dict(attributes)
         self.items: int | None = None
+        self.scheduled_for_ns = scheduled_for_ns
         self.started_at_ns = recorder.clock.wall_ns()
         self.started_ns = recorder.clock.monotonic_ns()
         self.run_id = uuid7(self.started_at_ns)
@@ -98,12 +105,25 @@ class ActiveRun:
             return
         self.open = False
         try:
-            self.close(error)
+            from reporter.outcome import of_run
+
+            self._end(*of_run(error), None)
         except BaseException as trouble:
-            try:
-                self.recorder.wall(trouble)
-            except (RecursionError, MemoryError):
-                self.recorder.unsaid += 1
+            self._wall(trouble)
+
+    def end(self, status: str, error_type: str | None, exit_code: int | None, output_tail: str | None = None) -> None:
+        """End it with an outcome that is known otherwise than by an exception; trouble with that is not the job's."""
+        self.open = False
+        try:
+            self._end(status, error_type, exit_code, output_tail)
+        except BaseException as trouble:
+            self._wall(trouble)
+
+    def _wall(self, trouble: BaseException) -> None:
+        try:
+            self.recorder.wall(trouble)
+        except (RecursionError, MemoryError):
+            self.recorder.unsaid += 1
 
     def pause(self) -> None:
         """Calls of this context are not of this run from here on, unless no other one is there."""
@@ -119,21 +139,20 @@ class ActiveRun:
         if self.open:
             self.token = current_run.set(self)
 
-    def close(self, error: BaseException | None) -> None:
-        """End it as `error` or its absence says, and bring what waits to the database."""
-        from reporter.outcome import of_run
-
+    def _end(self, status: str, error_type: str | None, exit_code: int | None, output_tail: str | None) -> None:
+        """Keep its end, and bring what waits to the database."""
         recorder = self.recorder
         self.pause()
         if self in recorder.runs:
             recorder.runs.remove(self)
-        status, error_type, exit_code = of_run(error)
         fact = self._fact(status)
         fact["ended_at_ns"] = recorder.clock.wall_ns()
         fact["duration_ns"] = max(0, recorder.clock.monotonic_ns() - self.started_ns)
         fact["exit_code"] = exit_code
         if error_type is not None:
             fact["error_type"] = error_type
+        if output_tail:
+            fact["output_tail"] = facts.text(output_tail, facts.MOST_TAIL)
         recorder.sink.run(fact)
         recorder.flush(FLUSH_SECONDS)
 
@@ -148,6 +167,8 @@ class ActiveRun:
             fact["items"] = items
         if attributes is not None:
             fact["attributes"] = attributes
+        if self.scheduled_for_ns is not None:
+            fact["scheduled_for_ns"] = self.scheduled_for_ns
         return fact
 
 

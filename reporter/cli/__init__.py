@@ -28,6 +28,8 @@ def main() -> None:
 
 
 def _run() -> int:
+    if sys.argv[1:2] == ["exec"]:
+        return _exec()
     try:
         import click
 
@@ -68,6 +70,17 @@ def _run() -> int:
         if isinstance(error, OSError) and error.strerror:
             return _say(f"{error.filename or 'output'}: {error.strerror}", 1)
         return _say(f"unexpected {type(error).__name__}: {error} (REPORTER_TRACEBACK=1 shows where)", 1)
+
+
+def _exec() -> int:
+    """`reporter exec`, without what the other commands import: a job waits for it."""
+    from reporter.cli.exec import main
+    from reporter.errors import ReporterError
+
+    try:
+        return main(sys.argv[2:])
+    except ReporterError as error:
+        return _say(str(error), error.exit_code)
 
 
 def _say(message: str, code: int) -> int:

@@ -24,6 +24,7 @@ COMMANDS = {
     "db": ("reporter.cli.db", "db", "Create, migrate and check the database."),
     "demo": ("reporter.cli.demo", "demo", "See it work on real parts, in under a minute."),
     "exclude": ("reporter.cli.exclude", "exclude", "Leave spans of time, such as maintenance, out of SLOs."),
+    "exec": ("reporter.cli.exec_command", "exec_", "Run any command as one run of a batch job."),
     "explain": ("reporter.cli.explain", "explain", "Say why an SLO stands where it stands, or replay its alerts."),
     "export": ("reporter.cli.formats", "export", "Write the SLOs in another format: sloth, openslo."),
     "import": ("reporter.cli.formats", "import_", "Take over specs of another format: sloth, openslo."),

@@ -1,0 +1,244 @@
+"""`reporter exec`: any command is one run; its exit code, output, input and signals are what they would be without us."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from reporter import cycle
+from reporter.config import parse_config
+from reporter.store import open_store
+from tests.cli.console import SCRIPT, environment
+from tests.servers import wait_for
+
+
+@pytest.fixture
+def place(tmp_path: Path, database_url: str) -> tuple[Path, dict[str, str]]:
+    """A directory, and the environment of a job in it."""
+    spool = str(tmp_path / "spool")
+    settings = environment(tmp_path, REPORTER_DATABASE_URL=database_url, REPORTER_SPOOL_DIR=spool)
+    return tmp_path, {**settings, "XDG_STATE_HOME": str(tmp_path / "state")}
+
+
+def execute(place: tuple[Path, dict[str, str]], *arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    directory, variables = place
+    return subprocess.run(
+        [SCRIPT, "exec", *arguments], cwd=directory, env=variables, capture_output=True, text=True, check=False, timeout=60,
+        **{"stdin": subprocess.DEVNULL, **more},
+    )  # fmt: skip
+
+
+def runs(place: tuple[Path, dict[str, str]]) -> list[dict[str, Any]]:
+    """Every run, after a report brought in what waits."""
+    url = place[1]["REPORTER_DATABASE_URL"]
+    store = open_store(url)
+    cycle.report(store, parse_config(f"database: {url}", environ={}), time.time_ns())
+    with store.read() as connection:
+        return [dict(row) for row in connection.execute(text("SELECT * FROM runs ORDER BY run_id")).mappings()]
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "status", "error_type"),
+    [
+        (["true"], 0, "success", None),
+        (["sh", "-c", "exit 3"], 3, "failed", "exit 3"),
+        (["sh", "-c", "kill -9 $$"], 137, "failed", "SIGKILL"),
+        (["sh", "-c", "kill -TERM $$"], 143, "failed", "SIGTERM"),
+        (["no-such-command"], 127, "failed", "exit 127"),
+        (["/etc/passwd"], 126, "failed", "exit 126"),
+    ],
+)
+def test_the_exit_code_is_the_command_s(
+    place: tuple[Path, dict[str, str]], command: list[str], code: int, status: str, error_type: str | None
+) -> None:
+    assert execute(place, "--job", "nightly", "--", *command).returncode == code
+    (run,) = runs(place)
+    assert (run["batch_job"], run["status"], run["exit_code"], run["error_type"]) == (
+        "nightly",
+        status,
+        code,
+        error_type,
+    )
+    assert run["duration_ns"] > 0
+
+
+def test_nothing_is_quoted_again_and_input_and_output_pass_through(place: tuple[Path, dict[str, str]]) -> None:
+    directory, _ = place
+    (directory / "in").write_bytes(b"\x00\xffbytes\n")
+    program = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read()); sys.stderr.write(repr(sys.argv[1:]))"
+    arguments = ["a b", "$HOME", "'", "*", "", "--job", "ü\n"]
+    with (directory / "in").open("rb") as stdin:
+        done = subprocess.run(
+            [SCRIPT, "exec", "--job=echo", sys.executable, "-c", program, *arguments],
+            cwd=directory, env=place[1], stdin=stdin, capture_output=True, check=False, timeout=60,
+        )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, b"\x00\xffbytes\n")
+    assert done.stderr.decode() == repr(arguments)
+
+
+def test_what_it_says_of_items_and_the_last_of_its_output_are_kept(place: tuple[Path, dict[str, str]]) -> None:
+    execute(place, "--job", "a", "--", "sh", "-c", "echo 'reporter: items=12'; echo oh dear >&2; exit 1")
+    execute(place, "--job", "b", "--items-file", "count", "--", "sh", "-c", "echo 7 > count")
+    execute(place, "--job", "c", "--scheduled-for", "2026-11-01T03:00:00Z", "--", "true")
+    a, b, c = runs(place)
+    assert (a["items"], a["output_tail"]) == (12, "reporter: items=12\noh dear\n")
+    assert (b["items"], b["output_tail"]) == (7, None)
+    assert c["scheduled_for_ns"] == 1_793_502_000 * 10**9
+
+
+def test_a_hundred_megabytes_of_output_pass_in_little_memory(place: tuple[Path, dict[str, str]]) -> None:
+    directory, variables = place
+    command = "head -c 100000000 /dev/zero | tr '\\0' x; echo; echo the end; while ! test -e go; do sleep 0.02; done"
+    arguments = [SCRIPT, "exec", "--job", "loud", "--", "sh", "-c", command]
+    with subprocess.Popen(arguments, cwd=directory, env=variables, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        left = 100_000_009
+        while left:
+            left -= len(os.read(process.stdout.fileno(), 1 << 20))
+        (peak,) = re.findall(r"VmHWM:\s*(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
+        (directory / "go").touch()
+    assert process.returncode == 0
+    assert int(peak) < 60_000  # of which Python itself is a third
+    (run,) = runs(place)
+    assert run["output_tail"].endswith("x\nthe end\n")
+    assert len(run["output_tail"]) == 8192
+
+
+def test_signals_reach_the_whole_group_and_the_run_says_so(place: tuple[Path, dict[str, str]]) -> None:
+    directory, variables = place
+    child = "trap 'echo child >> told; exit' TERM; touch ready; while :; do sleep 0.05; done"
+    (directory / "child.sh").write_text(child)
+    script = "sh child.sh & trap 'echo parent >> told; wait; exit 9' TERM; wait; wait"
+    process = subprocess.Popen(
+        [SCRIPT, "exec", "--job", "long", "--", "sh", "-c", script], cwd=directory, env=variables
+    )
+    wait_for(lambda: (directory / "ready").exists(), 20, "the command")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 9
+    assert sorted((directory / "told").read_text().split()) == ["child", "parent"]
+    (run,) = runs(place)
+    assert (run["status"], run["exit_code"]) == ("failed", 9)
+
+
+def test_what_takes_too_long_gets_sigterm_and_then_sigkill(place: tuple[Path, dict[str, str]]) -> None:
+    gentle = execute(place, "--job", "a", "--timeout", "300ms", "--", "sleep", "60")
+    stubborn = execute(
+        place,
+        "--job",
+        "b",
+        "--timeout=300ms",
+        "--kill-after=300ms",
+        "--",
+        "sh",
+        "-c",
+        "trap '' TERM; sleep 60 & wait; wait; sleep 60",
+    )
+    assert (gentle.returncode, stubborn.returncode) == (124, 124)
+    assert [(run["status"], run["exit_code"]) for run in runs(place)] == [("timeout", 124)] * 2
+
+
+def test_it_is_tried_again_as_one_run(place: tuple[Path, dict[str, str]]) -> None:
+    command = "echo x >> tries; test $(wc -l < tries) -ge 3"
+    done = execute(place, "--job", "a", "--retries", "5", "--retry-delay", "10ms", "--", "sh", "-c", command)
+    assert (done.returncode, done.stderr.count("trying again")) == (0, 2)
+    (run,) = runs(place)
+    assert (run["status"], run["attributes"]) == ("success", '{"attempts":3}')
+
+
+@pytest.mark.parametrize(("policy", "code", "ran"), [("skip", 0, 1), ("fail", 75, 1), ("wait", 0, 2)])
+def test_two_runs_of_a_job_are_kept_apart_as_the_policy_says(
+    place: tuple[Path, dict[str, str]], policy: str, code: int, ran: int
+) -> None:
+    directory, variables = place
+    waits = ["sh", "-c", "touch ready; while ! test -e go; do sleep 0.02; done"]
+    first = subprocess.Popen(
+        [SCRIPT, "exec", "--job", "a/b", "--lock", "fail", "--", *waits], cwd=directory, env=variables
+    )
+    wait_for(lambda: (directory / "ready").exists(), 20, "the first run")
+    second = subprocess.Popen(
+        [SCRIPT, "exec", "--job", "a/b", "--lock", policy, "--", "true"], cwd=directory, env=variables
+    )
+    if policy != "wait":
+        assert second.wait(20) == code
+    (directory / "go").touch()
+    assert (first.wait(20), second.wait(20)) == (0, code)
+    assert len(runs(place)) == ran
+
+
+def test_calls_of_the_command_belong_to_its_run(place: tuple[Path, dict[str, str]]) -> None:
+    program = "import reporter\nwith reporter.call('step'): pass"
+    assert execute(place, "--job", "nightly", "--", sys.executable, "-c", program).returncode == 0
+    (run,) = runs(place)
+    with open_store(place[1]["REPORTER_DATABASE_URL"]).read() as connection:
+        calls = connection.execute(text("SELECT batch_job, run_id FROM calls")).fetchall()
+    assert [tuple(call) for call in calls] == [("nightly", run["run_id"])]
+
+
+def test_a_command_whose_reporter_was_killed_is_lost_in_the_end(place: tuple[Path, dict[str, str]]) -> None:
+    directory, variables = place
+    command = ["sh", "-c", "touch ready; sleep 1"]
+    process = subprocess.Popen([SCRIPT, "exec", "--job", "a", "--", *command], cwd=directory, env=variables)
+    wait_for(lambda: (directory / "ready").exists(), 20, "the command")
+    process.kill()
+    process.wait(20)
+    (run,) = runs(place)
+    assert (run["status"], run["ended_at_ns"]) == ("running", None)
+    url = variables["REPORTER_DATABASE_URL"]
+    config = parse_config(f"database: {url}\njobs: {{a: {{max_duration: 1ms}}}}", environ={})
+    cycle.report(open_store(url), config, time.time_ns())
+    assert [run["status"] for run in runs(place)] == ["lost"]
+
+
+def test_trouble_with_recording_changes_neither_the_code_nor_the_output(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for url in (f"sqlite:///{tmp_path}/file/x.db", "postgresql://nobody@127.0.0.1:9/nothing", "mysql://x"):
+        variables = environment(
+            tmp_path, REPORTER_DATABASE_URL=url, REPORTER_SPOOL_DIR=str(tmp_path / "file" / "spool")
+        )
+        done = execute((tmp_path, variables), "--job", "a", "--", "sh", "-c", "echo out; exit 5")
+        assert (done.returncode, done.stdout) == (5, "out\n"), done.stderr
+    disabled = environment(tmp_path, REPORTER_DISABLED="1")
+    assert execute((tmp_path, disabled), "--job", "a", "--", "sh", "-c", "exit 4").returncode == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--", "true"], "--job NAME is required"),
+        (["--job", "a"], "there is no command"),
+        (["--job", "a", "--timout", "1s", "--", "true"], "did you mean --timeout?"),
+        (["--job", "a", "--timeout", "soon", "--", "true"], "write a length like 90s"),
+        (["--job", "a", "--lock", "maybe", "--", "true"], "must be skip, wait or fail"),
+        (["--job", "a", "--retries", "-1", "--", "true"], "must be a number"),
+        (["--job"], "needs a value"),
+        (["--job", "a", "--scheduled-for", "noon", "--", "true"], "RFC 3339"),
+    ],
+)
+def test_misuse_is_told_before_anything_runs(tmp_path: Path, arguments: list[str], why: str) -> None:
+    refused = execute((tmp_path, environment(tmp_path)), *arguments)
+    assert (refused.returncode, why in refused.stderr) == (2, True), refused.stderr
+
+
+def test_help_is_there_and_it_imports_little(tmp_path: Path) -> None:
+    told = execute((tmp_path, environment(tmp_path)), "--help")
+    assert (told.returncode, told.stdout.splitlines()[0][:20]) == (0, "Usage: reporter exec")
+    listed = subprocess.run([SCRIPT, "--help"], capture_output=True, text=True, check=True, env=environment(tmp_path))
+    assert "Run any command as one run of a batch job." in listed.stdout
+    code = (
+        "import sys, reporter.cli; sys.argv = ['reporter', 'exec', '--job', 'a', '--', 'true']\n"
+        "try: reporter.cli.main()\nexcept SystemExit: print(*sys.modules)"
+    )
+    variables = {**environment(tmp_path), "REPORTER_DATABASE_URL": f"sqlite:///{tmp_path}/a.db"}
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=variables)
+    modules = set(loaded.stdout.split())
+    assert "reporter.command" in modules
+    assert not modules & {"click", "pydantic", "sqlalchemy", "rich", "subprocess", "json", "dataclasses", "asyncio"}
