@@ -26,6 +26,7 @@ from reporter.config import parse_config
 from reporter.fold import FoldRules, fold
 from reporter.lease import acquire, release
 from reporter.report.build import build
+from reporter.report.events import EventReader
 from reporter.report.model import Report
 from reporter.report.slos import read_slos
 from reporter.slo.spec import SLO
@@ -160,7 +161,8 @@ def slo_milliseconds(store: Store) -> float:
 
     def read() -> None:
         with store.read() as connection:
-            read_slos(connection, SLOS, END_NS // MINUTE_NS, SLO_WINDOWS, SLO_WINDOWS)
+            end = END_NS // MINUTE_NS
+            read_slos(EventReader(connection, end, []), SLOS, end, SLO_WINDOWS, {})
 
     return median(read)
 

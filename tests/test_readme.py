@@ -45,7 +45,7 @@ def test_the_readmes_program_records(recorded: Path) -> None:
 
 
 def test_the_readmes_commands_run_and_its_tables_are_what_they_print(recorded: Path, pushgateway: Server) -> None:
-    demo, console = blocks(README, "console")
+    demo, _, console = blocks(README, "console")
     assert demo == "$ make demo\n"
     commands = re.findall(r"^\$ reporter (\w+)", console, re.MULTILINE)
     assert commands == ["init", "check", "report", "push"]
@@ -68,6 +68,15 @@ def test_the_readmes_commands_run_and_its_tables_are_what_they_print(recorded: P
         command = "push" if option == "dry-run" else "report"
         again = run(recorded, command, *f"--{option}".split(), REPORTER_DATABASE_URL=f"sqlite:///{recorded}/jobs.db")
         assert again.returncode == 0, again.stderr
+
+
+def test_the_readmes_job_in_another_language_is_a_run(recorded: Path) -> None:
+    _, any_command, _ = blocks(README, "console")
+    (recorded / "export.sh").write_text('#!/bin/sh\necho "$@"\n')
+    (recorded / "export.sh").chmod(0o755)
+    arguments = any_command.removeprefix("$ reporter ").split()
+    done = run(recorded, *arguments, REPORTER_DATABASE_URL=f"sqlite:///{recorded}/jobs.db")
+    assert (done.returncode, done.stdout) == (0, "--all\n")
 
 
 def test_the_readmes_question_is_answered(recorded: Path) -> None:
