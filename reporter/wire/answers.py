@@ -108,7 +108,9 @@ class Answer:
         if found is None and isinstance(x_groq, dict):
             found = x_groq.get("usage")
         if isinstance(found, dict):
-            self.usage.update(found)
+            self.usage.update(
+                (name, value) for name, value in found.items() if value is not None
+            )  # null says nothing new
         model = told.get("model") or told.get("modelVersion")
         if isinstance(model, str):
             self.model = model
