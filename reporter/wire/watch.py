@@ -142,7 +142,9 @@ class Exchange:
         elif outer is not None and (outer.owner or outer).open:
             self.active, self._sdk_call = outer, None
             row = outer.owner or outer  # whose provider, if it says one, is what people call theirs
-            row.name_model(None if "provider" in row.fact else found.provider, found.model)
+            row.name_model(
+                None if "provider" in row.fact else found.provider, found.model if found.model_is_told else None
+            )
         else:
             self.active = CallRecording(
                 watching.recorder, found.operation, found.provider, found.model, None, {}
@@ -309,6 +311,8 @@ class Exchange:
                 totals[name] = totals.get(name, 0) + value
                 self.active.count(name, totals[name])
         row.tell("finish_reason", answer.finish)
+        if not self._found.model_is_told and row.fact.get("model") in (None, self._found.model):
+            row.tell("model", answer.model)
         known = _knows_tokens(told)
         if known is None:
             if row.fact["http_status"] < 400:
