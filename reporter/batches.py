@@ -48,7 +48,9 @@ def reader(provider: str, written_at_ns: int) -> Reads:
 
 def _fact(told: dict[str, Any], pruned_before_ns: int) -> Fact:
     told = {name: value for name, value in told.items() if value is not None}
-    return read_line(json.dumps({"kind": "call", "price_class": "batch", **told}).encode(), pruned_before_ns)
+    if told.get("price_class") in (None, *usage.TIERS.values()):  # sound, say, has no price of text, in a batch neither
+        told["price_class"] = "batch"
+    return read_line(json.dumps({"kind": "call", **told}).encode(), pruned_before_ns)
 
 
 def _object(line: bytes) -> dict[str, Any]:

@@ -17,24 +17,19 @@ MOST_BODY_BYTES = 1024 * 1024
 """A longer JSON answer is searched for its usage at its end only."""
 MOST_LINE_BYTES = 1024 * 1024
 _PARSED_WHOLE_BYTES = 32 * 1024
-_CLASSES = {
-    "flex": "flex",
-    "priority": "priority",
-    "batch": "batch",
-}  # `service_tier` → price_class; all else is ordinary
 _PICKED = ("usage", "usageMetadata", "model", "modelVersion", "service_tier", "stop_reason", "error", "type")
 
 
 class Answer:
     """An answer being read."""
 
-    __slots__ = ("_latest", "_rest", "ended", "error_type", "finish", "first_token", "model", "price_class", "usage")
+    __slots__ = ("_latest", "_rest", "ended", "error_type", "finish", "first_token", "model", "tier", "usage")
 
     def __init__(self) -> None:
         self.usage: dict[str, Any] = {}
         self.model: str | None = None
         self.finish: str | None = None
-        self.price_class: str | None = None
+        self.tier: str | None = None  # how it was served, beside its usage
         self.error_type: str | None = None  # of an error told inside a stream
         self.first_token = False
         self.ended = False  # the terminal event has come
@@ -113,12 +108,15 @@ class Answer:
         if found is None and isinstance(x_groq, dict):
             found = x_groq.get("usage")
         if isinstance(found, dict):
-            self.usage.update(found)
-            self._classed(found.get("service_tier"))
+            self.usage.update(
+                (name, value) for name, value in found.items() if value is not None
+            )  # null says nothing new
         model = told.get("model") or told.get("modelVersion")
         if isinstance(model, str):
             self.model = model
-        self._classed(told.get("service_tier"))
+        tier = told.get("service_tier")
+        if isinstance(tier, str):
+            self.tier = tier
         self._finished(usage.finish_reason(told))
         error = told.get("error")
         if isinstance(error, dict) and error:
@@ -126,9 +124,9 @@ class Answer:
             self.error_type = str(kind)[:100]
             self.ended = True
 
-    def _classed(self, tier: object) -> None:
-        if isinstance(tier, str) and tier in _CLASSES:
-            self.price_class = _CLASSES[tier]
+    def columns(self) -> dict[str, Any]:
+        """What it has told so far, as columns of a call."""
+        return usage.read({"usage": self.usage, "model": self.model, "service_tier": self.tier})
 
     def _finished(self, reason: object) -> None:
         if isinstance(reason, str) and reason:

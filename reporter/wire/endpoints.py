@@ -20,6 +20,7 @@ _BY_PATH = (  # the end of a path → operation
     ("/chat/completions", "chat"),
     ("/responses", "chat"),
     ("/v1/messages", "chat"),
+    ("/agents/completions", "chat"),
     ("/completions", "completion"),
     ("/embeddings", "embeddings"),
     ("/v2/chat", "chat"),
@@ -66,12 +67,12 @@ _AN_ID = re.compile(
 
 
 class Endpoint:
-    """What a request is: `model` is None for a plain API call."""
+    """What a request is: `model` is None for a plain API call, and `model_is_told` False where only the answer tells it."""
 
-    __slots__ = ("model", "operation", "provider")
+    __slots__ = ("model", "model_is_told", "operation", "provider")
 
-    def __init__(self, operation: str, provider: str | None, model: str | None) -> None:
-        self.operation, self.provider, self.model = operation, provider, model
+    def __init__(self, operation: str, provider: str | None, model: str | None, model_is_told: bool = True) -> None:
+        self.operation, self.provider, self.model, self.model_is_told = operation, provider, model, model_is_told
 
 
 def endpoint(
@@ -81,11 +82,11 @@ def endpoint(
     found = _llm(method, path, headers, body)
     if found is None:
         return Endpoint(f"{method} {route(path)}", host, None)
-    operation, model = found
+    operation, model, model_is_told = found
     provider = provider_of(host) or provider
     if provider is None and b"anthropic-version" in headers:
         provider = "anthropic"
-    return Endpoint(operation, provider, model)
+    return Endpoint(operation, provider, model, model_is_told)
 
 
 @lru_cache(1024)
@@ -97,38 +98,45 @@ def provider_of(host: str) -> str | None:
     return None
 
 
-def _llm(method: str, path: str, headers: Mapping[bytes, bytes], body: bytes) -> tuple[str, str] | None:
-    """(operation, model) of a request to an LLM."""
+def _llm(method: str, path: str, headers: Mapping[bytes, bytes], body: bytes) -> tuple[str, str, bool] | None:
+    """(operation, model, whether it is one rather than what stands for it) of a request to an LLM."""
     if method != "POST":
         return None
     path = path.rstrip("/")
     in_url = _IN_URL.search(path)
     if in_url is not None:
         operation = _BY_METHOD.get(in_url[2])
-        return None if operation is None else (operation, in_url[1])
+        return None if operation is None else (operation, in_url[1], True)
     operation = next((operation for end, operation in _BY_PATH if path.endswith(end)), None)
     if operation is None:
         return None
     if b"json" not in headers.get(b"content-type", b"json"):
         return None
-    model = _model(body)
-    if model is None:
+    model, is_told = _model(body)
+    if model is None or not is_told:
         deployment = _DEPLOYMENT.search(path)
-        model = deployment[1] if deployment is not None else None
-    return None if model is None else (operation, model)
+        if deployment is not None:
+            model, is_told = deployment[1], True
+    return None if model is None else (operation, model, is_told)
 
 
-def _model(body: bytes) -> str | None:
-    """The member `model` of a request's body."""
+def _model(body: bytes) -> tuple[str | None, bool]:
+    """The member `model` of a request's body and True, or what stands for it and False."""
     if len(body) > MOST_BODY_BYTES:
         found = _MODEL.search(body)  # perhaps a nested one: better than none
-        return None if found is None else found[1].decode("utf-8", "replace")
+        return (None if found is None else found[1].decode("utf-8", "replace")), True
     try:
         told = json.loads(body)
     except (ValueError, RecursionError):
-        return None
-    model = told.get("model") if isinstance(told, dict) else None
-    return model if isinstance(model, str) and model else None
+        return None, True
+    if not isinstance(told, dict):
+        return None, True
+    model, prompt = told.get("model"), told.get("prompt")
+    if isinstance(model, str) and model:
+        return model, True
+    # Mistral's agents and OpenAI's stored prompts have their model where they are kept
+    kept = told.get("agent_id") or (prompt.get("id") if isinstance(prompt, dict) else None)
+    return (kept if isinstance(kept, str) and kept else None), False
 
 
 def route(path: str) -> str:

@@ -27,12 +27,8 @@ _PLACES = (
 )
 _COPIES = ("copy", "with_options")
 _METHODS = (("request",), ("_api_client", "_request"), ("_api_client", "_async_request"))
-_PARTS = (
-    "chat",
-    "embeddings",
-    "fim",
-    "agents",
-)  # of Mistral's client: what asks models; loaded here, as they are when used
+_PARTS = ("chat", "embeddings", "fim", "agents", "responses")
+"""Of Mistral's client, what asks models; loaded here, as they are when they are used."""
 _PART_METHODS = ("do_request", "do_request_async")
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from _contextvars import ContextVar
 
-from reporter import facts, usage
 from reporter.call import CallRecording, current_call
 from reporter.outcome import of_call
 from reporter.wire.answers import MOST_BODY_BYTES, Answer
@@ -89,11 +88,12 @@ class SDKCall:
 class Wire:
     """What a call's requests have told so far."""
 
-    __slots__ = ("failed", "silent", "told", "totals")
+    __slots__ = ("failed", "kind", "silent", "told", "totals")
 
     def __init__(self) -> None:
         self.failed = False  # the last attempt
         self.told = self.silent = False  # whether an answer told its usage, and whether one did not
+        self.kind: object = None  # the price class of the answers so far
         self.totals: dict[str, int] = {}
 
 
@@ -142,7 +142,9 @@ class Exchange:
         elif outer is not None and (outer.owner or outer).open:
             self.active, self._sdk_call = outer, None
             row = outer.owner or outer  # whose provider, if it says one, is what people call theirs
-            row.name_model(None if "provider" in row.fact else found.provider, found.model)
+            row.name_model(
+                None if "provider" in row.fact else found.provider, found.model if found.model_is_told else None
+            )
         else:
             self.active = CallRecording(
                 watching.recorder, found.operation, found.provider, found.model, None, {}
@@ -286,49 +288,65 @@ class Exchange:
 
     def _outlived(self, answer: Answer, status: str, error_type: str | None) -> None:
         """The call around it had ended before its stream did, a function's that returned the stream, say: a row of its own."""
-        told: dict[str, Any] = usage.read({"usage": answer.usage, "model": answer.model})
+        told = answer.columns()
         self._watching.recorder.record(
             operation=self._found.operation, provider=self._found.provider, model=self._found.model, status=status,
             error_type=error_type, duration_seconds=(self._clock() - self._began_ns) / 1e9, stream=1,
             ttft_seconds=(self._first_token_ns - self._began_ns) / 1e9 if self._first_token_ns else None,
-            usage_status="complete" if told.keys() & {"input_tokens", "output_tokens"} else "missing",
-            finish_reason=answer.finish, price_class=answer.price_class, **told,
+            usage_status={None: "missing", False: "partial", True: "complete"}[_knows_tokens(told)],
+            finish_reason=answer.finish, **told,
         )  # fmt: skip
 
     def _tell(self, answer: Answer) -> None:
         """What the answer says goes to the call; tokens of several answers are added up."""
         row, totals = self.row, self._wire.totals
-        told = usage.read({"usage": answer.usage, "model": answer.model})
-        cost = answer.usage.get("cost")
-        if type(cost) in (int, float):
-            told["cost_nanousd"] = facts.nanousd(cost, [])
+        told = answer.columns()
+        kind = told.pop("price_class", None)
         for name, value in told.items():
             if type(value) is not int:
                 row.tell(name, value)
             elif value < 0:
                 row.tell(name, value)  # which flags it
             elif name not in (self.active.said or ()):
-                totals[name] = totals.get(name, 0) + min(value, facts.MOST_TOKENS)
+                totals[name] = totals.get(name, 0) + value
                 self.active.count(name, totals[name])
         row.tell("finish_reason", answer.finish)
-        row.tell("price_class", answer.price_class)
-        if "input_tokens" not in told and "output_tokens" not in told:
+        if not self._found.model_is_told and row.fact.get("model") in (None, self._found.model):
+            row.tell("model", answer.model)
+        known = _knows_tokens(told)
+        if known is None:
             if row.fact["http_status"] < 400:
                 self._wire.silent = True
-        elif self._events and (
-            answer.error_type or not (answer.ended or answer.finish)
-        ):  # cut off before the last word
-            self._wire.silent = self._wire.told = True
         else:
+            self._served(kind)
             self._wire.told = True
+            cut_off = self._events and (
+                answer.error_type or not (answer.ended or answer.finish)
+            )  # before the last word
+            if cut_off or not known:
+                self._wire.silent = True
         if answer.usage:
             row.set(usage=answer.usage)
         self._say_usage_status()
+
+    def _served(self, kind: object) -> None:
+        """In which price class an answer came; tokens of several have no price, as they are one sum."""
+        wire = self._wire
+        if wire.told and kind != wire.kind:
+            kind = "several"
+        wire.kind = kind
+        self.row.tell("price_class", kind)
 
     def _say_usage_status(self) -> None:
         wire = self._wire
         if not self.active.said:
             self.active.tell_usage_status(("partial" if wire.silent else "complete") if wire.told else "missing")
+
+
+def _knows_tokens(told: dict[str, Any]) -> bool | None:
+    """Whether an answer told its tokens; False: some of them are no counts; None: it told none."""
+    counts = [told[name] for name in ("input_tokens", "output_tokens") if name in told]
+    return None if all(count < 0 for count in counts) else all(count >= 0 for count in counts)
 
 
 def plain(headers: Any) -> dict[bytes, bytes]:

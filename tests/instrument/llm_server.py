@@ -24,9 +24,10 @@ WORDS = (CANARY, " one", " two", " three")
 
 
 class LLMServer:
-    """The server; `requests` counts what came, by path."""
+    """The server, a proxy too; `requests` counts what came, by path."""
 
     def __init__(self) -> None:
+        self.connections = 0
         self.requests: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.over = threading.Event()
@@ -56,6 +57,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         return
+
+    def setup(self) -> None:
+        super().setup()
+        self.llm.connections += 1
 
     def do_GET(self) -> None:
         self.llm.requests[self.path] += 1
@@ -154,8 +159,8 @@ class _Chunks:
 
 def document(path: str, asked: dict[str, Any]) -> dict[str, Any]:
     """A whole answer."""
-    model = asked["model"]
-    if path.endswith("/chat/completions"):
+    model = asked.get("model") or asked.get("agent_id") or asked["prompt"]["id"]
+    if path.endswith("/completions"):
         message = {"role": "assistant", "content": "".join(WORDS)}
         return {
             "id": "c-1", "object": "chat.completion", "created": 1, "model": f"{model}-2026", "service_tier": "flex",

@@ -220,6 +220,26 @@ def mistral(url: str) -> None:
     )
     scenario("async stream", drained(lambda: chat().stream_async(model="m", messages=messages)))
 
+    def busy_stream() -> None:
+        with client.chat.stream(model="gzip-busy-1", messages=messages, retries=patient) as events:
+            list(events)
+
+    scenario("busy stream", busy_stream)
+    always = Mistral(api_key=KEY, server_url=url, retry_config=patient)
+    fresh = dict(vars(always))
+    recorder.instrument(always)
+    scenario("of its own accord", lambda: always.chat.complete(model="busy-1", messages=messages))
+    scenario("hang", lambda: always.chat.complete(model="hang", messages=messages, timeout_ms=300))
+    scenario("fim", lambda: always.fim.complete(model="m", prompt=PROMPT, retries=patient))
+    scenario("agent", lambda: always.agents.complete(agent_id="ag-1", messages=messages))
+    scenario("embeddings", lambda: always.embeddings.create(model="m", inputs=PROMPT))
+    recorder.uninstrument(always)
+    parts = [part for name, part in vars(always).items() if name not in fresh]
+    assert {type(part).__name__ for part in parts} >= {"Chat", "Fim", "Agents", "Embeddings"}
+    holders = [always, *parts, always.sdk_configuration.client, always.sdk_configuration.async_client]
+    assert not [value for holder in holders for value in vars(holder).values() if hasattr(value, "__reporter__")]
+    scenario("uninstrumented", lambda: always.chat.complete(model="m", messages=messages))
+
 
 if __name__ == "__main__":
     {"openai": openai, "groq": groq, "anthropic": anthropic, "genai": genai, "mistral": mistral}[sys.argv[1]](

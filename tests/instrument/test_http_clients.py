@@ -165,6 +165,51 @@ def test_an_instrumented_client_is_the_client_it_was(family: ModuleType, recorde
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_connections_are_kept_alive_as_without_us(family: ModuleType, recorder: Recorder, sink: MemorySink) -> None:
+    with LLMServer() as server, recorder.instrument(family.Client()) as client:
+        for _ in range(3):
+            client.post(f"{server.url}/v1/chat/completions", json=CHAT)
+            with client.stream("POST", f"{server.url}/v1/chat/completions", json={**CHAT, "stream": True}) as response:
+                response.read()
+            client.get(f"{server.url}/a")
+        assert server.connections == 1
+    assert len(sink.calls) == 9
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_proxies_and_mounts_go_where_they_went(family: ModuleType, recorder: Recorder, sink: MemorySink) -> None:
+    host = "http://llm.invalid"  # that nobody finds but by the proxy
+    with LLMServer() as proxy, LLMServer() as mounted:
+        mounts = {"http://mounted.invalid": family.HTTPTransport(proxy=mounted.url)}
+        with recorder.instrument(family.Client(proxy=proxy.url, mounts=mounts)) as client:
+            client.post(f"{host}/v1/chat/completions", json=CHAT)
+            client.get("http://mounted.invalid/a")
+        assert proxy.requests == {f"{host}/v1/chat/completions": 1}
+        assert mounted.requests == {"http://mounted.invalid/a": 1}
+    told = [(call["operation"], call["provider"], call["status"], call["output_tokens"]) for call in sink.calls]
+    assert told == [("chat", None, "success", 100), ("GET /a", "mounted.invalid", "success", None)]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/v1/responses", {"prompt": {"id": "pmpt-1"}, "input": "x"}), ("/v1/agents/completions", {"agent_id": "ag-1"})],
+)
+def test_a_model_that_only_the_answer_tells_is_the_calls(
+    server: LLMServer, recorder: Recorder, sink: MemorySink, path: str, body: dict[str, Any]
+) -> None:
+    with recorder.instrument(httpx.Client()) as client:
+        client.post(server.url + path, json=body)
+        for model in ("mine", None):
+            with recorder.call("step", model=model):
+                client.post(server.url + path, json=body)
+    bare, named, unnamed = sink.calls
+    stood_in = body.get("agent_id") or body["prompt"]["id"]
+    assert (bare["operation"], bare["model"], bare["input_tokens"]) == ("chat", f"{stood_in}-2026", 1000)
+    assert (named["operation"], named["model"], named["flags"]) == ("step", "mine", None)
+    assert (unnamed["operation"], unnamed["model"], unnamed["output_tokens"]) == ("step", f"{stood_in}-2026", 100)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_twice_instrumented_is_recorded_once_and_uninstrumented_not_at_all(
     family: ModuleType, server: LLMServer, recorder: Recorder, sink: MemorySink
 ) -> None:
@@ -237,8 +282,23 @@ def answering(body: bytes) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("body", "columns"),
     [
-        (b'{"usage": {"prompt_tokens": -5, "completion_tokens": 7}}', {"input_tokens": None, "output_tokens": 7}),
-        (b'{"usage": {"prompt_tokens": "many", "completion_tokens": 1e99}}', {"usage_status": "missing"}),
+        (
+            b'{"usage": {"prompt_tokens": -5, "completion_tokens": 7}}',
+            {"input_tokens": None, "output_tokens": 7, "flags": "input_tokens", "usage_status": "partial"},
+        ),
+        (
+            b'{"usage": {"prompt_tokens": "many", "completion_tokens": 1e99}}',
+            {
+                "usage_status": "missing",
+                "flags": "input_tokens,output_tokens",
+                "input_tokens": None,
+                "output_tokens": None,
+            },
+        ),
+        (
+            b'{"usage": {"prompt_tokens": 10, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 11}}}',
+            {"input_tokens": 10, "cache_read_tokens": 11, "usage_status": "complete"},  # the price list refuses it
+        ),
         (b'{"usage": {"prompt_tokens": 10, "completion_tokens": 1', {"usage_status": "missing"}),
         (b'{"usage": []}', {"usage_status": "missing"}),
         (b"[]", {"usage_status": "missing"}),
@@ -246,7 +306,7 @@ def answering(body: bytes) -> Iterator[str]:
         (b"\xff\xfe", {"usage_status": "missing"}),
         (b"[" * 100_000, {"usage_status": "missing"}),
         (b'{"model": 5, "choices": "x", "usage": {"prompt_tokens": 3, "completion_tokens": 4}}', {"input_tokens": 3}),
-        (b'{"usage": {"prompt_tokens": 99999999999999999999999, "completion_tokens": 4}}', {"output_tokens": 4}),
+        (b'{"usage": {"prompt_tokens": 99999999999999999999999, "completion_tokens": 4}}', {"flags": "input_tokens"}),
         (
             b'{"choices": [{"message": {"content": "' + b"x" * 3_000_000 + b'"}, "finish_reason": "stop"}],'
             b' "usage": {"prompt_tokens": 5, "completion_tokens": 6}}',

@@ -54,6 +54,9 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "embeddings": {
         **WHOLE, "operation": "embeddings", "input_tokens": 8, "cache_read_tokens": None, "output_tokens": None,
     },
+    "of its own accord": {**WHOLE, "retries": 1, "model": "busy-1", "response_model": "busy-1-2026"},
+    "fim": {**WHOLE, "operation": "completion"},
+    "agent": {**WHOLE, "model": "ag-1-2026", "response_model": "ag-1-2026"},
     "async": WHOLE,
     "async stream": STREAM,
     "async busy": {**WHOLE, "model": None, "response_model": None, "retries": None},
@@ -147,6 +150,10 @@ def test_calls_at_once_are_told_apart(recorded: Any, sdk: str) -> None:
     assert sorted(call["model"] for call in calls) == sorted(f"m{number}" for number in range(10))
     assert {call["output_tokens"] for call in calls} == {100}
     assert {call["response_model"] for call in calls} == {f"m{number}-2026" for number in range(10)}
+
+
+def test_mistral_is_restored_with_all_its_parts(recorded: Any) -> None:
+    assert recorded("mistralai")["uninstrumented"] == {"calls": [], "error": None, "starts": 0}
 
 
 @pytest.mark.parametrize("sdk", OPENAI_LIKE)
