@@ -57,7 +57,7 @@ def _check_files(context: Context, files: Sequence[Path]) -> None:
         kind = kind_of(file)
         if kind is None:
             config = load_config(file)
-            click.echo(f"{file}: fine; reporter.yaml, {_slos_of(len(config.slos))}")
+            click.echo(f"{file}: fine; {_slos_of(len(config.slos))}")
             continue
         known = {slo.name: slo for slo in context.config.slos}
         name, read = kind
