@@ -187,6 +187,8 @@ def push(
         if of_now and not dry_run:
             _keep_budgets(store, lease, made)
 
+        own_labels = {slo.name: slo.labels for slo in config.slos}
+
         def families_at(now_ns: int, sequence: int) -> tuple[Family, ...]:
             return families(
                 made,
@@ -194,7 +196,7 @@ def push(
                 duration_seconds=seconds,
                 sequence=sequence,
                 version=__version__,
-                also=sloth_series.samples(made.slos, __version__) if config.report.sloth_series else (),
+                also=sloth_series.samples(made.slos, own_labels, __version__) if config.report.sloth_series else (),
             )
 
         def remember(connection: Connection) -> None:

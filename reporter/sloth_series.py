@@ -6,7 +6,8 @@ period as a mean of 5-minute ratios; here every ratio is of events.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 
 from reporter.family import Labels, Metric, Sample
@@ -14,6 +15,7 @@ from reporter.report.model import SLOStatus
 from reporter.slo.durations import UNITS_NS
 from reporter.slo.fields import plain
 
+_NAME = re.compile(r"(?!__|sloth_|le$|quantile$)[a-zA-Z_][a-zA-Z0-9_]*")  # of a label that stands for nothing else
 _OF_SLO = ("sloth_id", "sloth_service", "sloth_slo")
 
 
@@ -32,10 +34,15 @@ BUDGET_REMAINING = _gauge(
 INFO = _gauge("sloth_slo_info", "Always 1.", "sloth_mode", "sloth_objective", "sloth_spec", "sloth_version")
 
 
-def samples(slos: Iterable[SLOStatus], version: str) -> Iterator[tuple[Metric, Sample]]:
-    """Every series of every SLO; what is undefined has none."""
+def samples(
+    slos: Iterable[SLOStatus], own_labels: Mapping[str, Mapping[str, str]], version: str
+) -> Iterator[tuple[Metric, Sample]]:
+    """Every series of every SLO, with its `own_labels`; what is undefined has none."""
     for slo in slos:
-        labels = (("sloth_id", f"{slo.service}-{slo.slo}"), ("sloth_service", slo.service), ("sloth_slo", slo.slo))
+        labels = (
+            ("sloth_id", f"{slo.service}-{slo.slo}"), ("sloth_service", slo.service), ("sloth_slo", slo.slo),
+            *sorted((name, value) for name, value in own_labels.get(slo.slo, {}).items() if value and _NAME.fullmatch(name)),
+        )  # fmt: skip
         yield OBJECTIVE, Sample(labels, slo.objective_ratio)
         yield ERROR_BUDGET, Sample(labels, float(1 - Decimal(str(slo.objective_ratio))))
         if slo.periods:
@@ -43,7 +50,7 @@ def samples(slos: Iterable[SLOStatus], version: str) -> Iterator[tuple[Metric, S
             yield TIME_PERIOD, Sample(labels, (period.end_ns - period.start_ns) / UNITS_NS["d"])
         yield INFO, Sample((*labels, *_info(slo, version)), 1)
         for label, window in slo.windows.items():
-            if window.sli_ratio is not None and " " not in label:
+            if window.sli_ratio is not None and label[0].isdigit():  # not one of the calendar, which Sloth has not
                 ratio = 1 - window.sli_ratio if not window.total else window.bad / window.total
                 yield _error_ratio(label), Sample((*labels, ("sloth_window", label)), ratio)
         yield from _burn_rates(slo, labels)

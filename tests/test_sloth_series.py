@@ -13,7 +13,10 @@ from tests.publish.pushing import bring_in, configured, exposed
 from tests.servers import Server, fetch, start_prometheus, wait_for
 
 NS = 10**9
-SLO = "{name: chat, service: llm, sli: availability, objective: 99.9, where: {operation: chat}}"
+SLO = (
+    "{name: chat, service: llm, sli: availability, objective: 99.9, where: {operation: chat}, labels: {team: a, le: b},"
+    " periods: [{calendar: month}]}"
+)
 RULES = """
 groups:
   - name: sloth-slo-alerts-llm-chat
@@ -57,6 +60,9 @@ def test_sloth_s_own_alert_fires_when_ours_does(tmp_path: Path, pushgateway: Ser
     assert shown["slo:sli_error:ratio_rate1h"][1] == failed / 1000
     assert shown["slo:sli_error:ratio_rate1h"][0]["sloth_window"] == "1h"
     assert shown["slo:error_budget:ratio"][1] == 0.001
+    assert shown["slo:objective:ratio"][0]["team"] == "a"
+    assert "le" not in shown["slo:objective:ratio"][0]
+    assert "slo:sli_error:ratio_ratemonth" not in shown
     assert shown["slo:time_period:days"][1] == 30
     assert shown["slo:period_error_budget_remaining:ratio"][1] == slo.remaining_ratio
     assert shown["slo:current_burn_rate:ratio"][1] == slo.windows["5m"].burn_rate

@@ -61,7 +61,7 @@ def _check_files(context: Context, files: Sequence[Path]) -> None:
             continue
         known = {slo.name: slo for slo in context.config.slos}
         name, read = kind
-        found = read(file, Choices(mappings={}, known=known))
+        found = read([file], Choices(mappings={}, known=known))
         for sentence in found.findings.warnings:
             click.echo(f"reporter: {sentence}", err=True)
         if found.unmapped:

@@ -65,7 +65,7 @@ def import_sloth(
 def import_openslo(
     context: Context, files: tuple[Path, ...], mapped: tuple[str, ...], period: str | None, output: Path | None
 ) -> None:
-    """OpenSLO v1 FILES: SLO, SLI, Service, AlertPolicy, AlertCondition, DataSource; references within a file are followed.
+    """OpenSLO v1 FILES: SLO, SLI, Service, AlertPolicy, AlertCondition, DataSource; references are followed among all of them.
 
     \b
     Examples:
@@ -77,7 +77,7 @@ def import_openslo(
 
 def _import(
     context: Context,
-    read: Callable[[Path, Choices], Import],
+    read: Callable[[Sequence[Path], Choices], Import],
     files: Sequence[Path],
     mapped: Sequence[str],
     period: str | None,
@@ -85,20 +85,18 @@ def _import(
 ) -> None:
     known = {slo.name: slo for slo in context.config.slos}
     choices = Choices(mappings=_mappings(mapped), known=known, period=period)
-    imports = [read(file, choices) for file in files]
-    for found in imports:
-        for sentence in (*found.findings.warnings, *found.unmapped):
-            click.echo(f"reporter: {sentence}", err=True)
-    slos = [slo for found in imports for slo in found.slos]
-    names = [slo["name"] for slo, _ in slos]
+    found = read(files, choices)
+    for sentence in dict.fromkeys((*found.findings.warnings, *found.unmapped)):
+        click.echo(f"reporter: {sentence}", err=True)
+    names = [slo["name"] for slo, _ in found.slos]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConfigError(f"{', '.join(map(str, files))}: {', '.join(twice)}: each SLO needs a name of its own")
-    unused = choices.mappings.keys() - set(names)
+    unused = choices.mappings.keys() - found.mapped
     if unused:
         click.echo(f"reporter: warning: --map {', '.join(sorted(unused))}: no such SLO in the files", err=True)
-    _write(as_yaml(slos), output)
-    if any(found.unmapped for found in imports):
+    _write(as_yaml(found.slos), output)
+    if found.unmapped:
         sys.exit(1)
 
 

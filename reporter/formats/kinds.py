@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from reporter.config.document import read_documents
@@ -11,7 +11,7 @@ from reporter.errors import ConfigError
 from reporter.formats import openslo, sloth
 from reporter.formats.model import Choices, Import
 
-Read = Callable[[Path, Choices], Import]
+Read = Callable[[Sequence[Path], Choices], Import]
 
 
 def kind_of(file: Path) -> tuple[str, Read] | None:

@@ -20,6 +20,12 @@ class Import:
     slos: list[tuple[dict[str, Any], str]] = field(default_factory=list)
     unmapped: list[str] = field(default_factory=list)
     findings: Findings = field(default_factory=Findings)
+    mapped: set[str] = field(default_factory=set)
+
+    def map(self, name: str, choices: Choices) -> dict[str, Any]:
+        """What the person who imports says of an SLO."""
+        self.mapped.add(name)
+        return choices.mappings[name]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +72,7 @@ def judged_by(
 ) -> dict[str, Any] | None:
     """What queries mean, by what they say or by the mapping that was given; None when neither tells, which is told."""
     if name in choices.mappings:
-        return choices.mappings[name]
+        return found.map(name, choices)
     try:
         return recognise(total, good=good, bad=bad, known=choices.known)
     except Unrecognised as why:

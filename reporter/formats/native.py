@@ -47,13 +47,14 @@ def _plain(value: Any, key: str = "") -> Any:
     if isinstance(value, list | tuple):
         return [_plain(one, key) for one in value]
     if isinstance(value, Decimal):
-        return _number(value)
+        return number(value)
     if key in _LENGTHS and isinstance(value, int):
         return format_duration(value)
     return value
 
 
-def _number(value: Decimal) -> int | float | str:
+def number(value: Decimal) -> int | float | str:
+    """A decimal as YAML writes it: as text only where neither an integer nor a float is it exactly."""
     if value == value.to_integral_value():
         return int(value)
     return float(value) if Decimal(repr(float(value))) == value else plain(value)

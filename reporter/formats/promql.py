@@ -14,11 +14,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import promql_parser
 
 from reporter.formats.native import JUDGING, written
+from reporter.slo.fields import plain
 from reporter.slo.spec import SLO
 
 _WINDOW = re.compile(r"\[\s*\{\{\s*\.window\s*\}\}\s*\]")
@@ -34,6 +36,7 @@ class Selected:
 
     metric: str
     matchers: Mapping[str, tuple[str, str]]
+    over: tuple[str, str]  # rate or increase, and the range
 
 
 class Unrecognised(Exception):
@@ -50,6 +53,8 @@ def recognise(
     """
     everything = _selected(_parse(total))
     part, is_good = _part(good, bad, everything)
+    if part.over != everything.over:
+        raise Unrecognised(f"is of {' over '.join(part.over)}, its total of {' over '.join(everything.over)}")
     if part.metric == "slo_events_total":
         return _of_known(part, everything, is_good, known or {})
     if part.metric == "batch_job_runs_total" == everything.metric:
@@ -91,6 +96,7 @@ def _selected(tree: Any) -> Selected:
     tree = _bare(tree.expr)
     if not isinstance(tree, promql_parser.Call) or tree.func.name not in ("rate", "increase"):
         raise Unrecognised("is no sum of rate(…) or increase(…)")
+    function = str(tree.func.name)
     matrix = _bare(tree.args[0])
     if not isinstance(matrix, promql_parser.MatrixSelector):
         raise Unrecognised("has no range like [5m]")
@@ -107,7 +113,7 @@ def _selected(tree: Any) -> Selected:
         operator, name = matchers.pop("__name__")
         if operator != "=":
             raise Unrecognised("selects several metrics")
-    return Selected(name or "", matchers)
+    return Selected(name or "", matchers, (function, str(matrix.range)))
 
 
 _OPERATORS = {
@@ -121,7 +127,7 @@ _OPERATORS = {
 def _of_known(part: Selected, total: Selected, is_good: bool, known: Mapping[str, SLO]) -> dict[str, Any]:
     matchers = dict(part.matchers)
     result = matchers.pop("result", None)
-    if result != ("=", "good" if is_good else "bad") or total != Selected("slo_events_total", matchers):
+    if result != ("=", "good" if is_good else "bad") or total != Selected("slo_events_total", matchers, part.over):
         raise Unrecognised('is over slo_events_total, but not of one SLO\'s result="bad" or "good" over all its events')
     operator, name = matchers.get("slo", ("", ""))
     if operator != "=" or name not in known:
@@ -139,14 +145,36 @@ def _calls(part: Selected, total: Selected, is_good: bool) -> dict[str, Any]:
         operator, bound = matchers.pop("le", ("", ""))
         if operator != "=" or not is_good:
             raise Unrecognised('needs le="…" and status="success": a bucket holds the good calls')
-        sli = {"latency": {"threshold": f"{bound}s"}}
-    _expect_status(Selected(part.metric, matchers), total, is_good)
-    where = _where(Selected(part.metric, matchers), total, _LABELS)
+        sli = {"latency": {"threshold": f"{_seconds(bound)}s"}}
+    chosen = Selected(part.metric, matchers, part.over)
+    _expect_status(chosen, total, is_good)
+    where = _where(chosen, total, _LABELS)
     if found[1] == "llm":
-        where.setdefault("model", "?*")  # the family of calls that name a model
+        where["model"] = _some_model(where.get("model", "*"))
+    elif "model" in where:
+        raise Unrecognised("chooses a model of calls that name none: those are llm_…")
     else:
         where["model"] = ""
     return _told(sli, where)
+
+
+def _seconds(bound: str) -> str:
+    """A bucket's bound as plain seconds."""
+    try:
+        seconds = Decimal(bound)
+    except ArithmeticError:
+        seconds = Decimal("NaN")
+    if not seconds.is_finite() or seconds <= 0:
+        raise Unrecognised(f'has le="{bound}": a threshold in seconds is expected')
+    return plain(seconds)
+
+
+def _some_model(globs: str | list[str]) -> str | list[str]:
+    """Patterns of models without what matches none: every call of the family names one."""
+    some = [glob if glob.strip("*") else "?*" for glob in ([globs] if isinstance(globs, str) else globs) if glob]
+    if not some:
+        raise Unrecognised("chooses calls without a model among those that name one")
+    return some[0] if len(some) == 1 else some
 
 
 def _expect_status(part: Selected, total: Selected, is_good: bool) -> None:

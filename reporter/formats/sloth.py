@@ -22,18 +22,19 @@ from reporter.slo.spec import SLO
 ANNOTATION = "reporter_slo"
 """An annotation of Sloth's alerts: what of an SLO its format has no place for, as JSON."""
 _NAME = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_.]*")
+_LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
 _OF_THE_FORMAT = ("name", "service", "objective", "description", "labels")
 _SEVERITIES = ("page", "ticket")
 
 
-def read(file: Path, choices: Choices) -> Import:
-    """The SLOs of a file.
+def read(files: Sequence[Path], choices: Choices) -> Import:
+    """The SLOs of files.
 
     Raises:
-        ConfigError: it can't be read, or something in it can't be meant.
+        ConfigError: one can't be read, or something in it can't be meant.
     """
     found = Import()
-    for document in read_parts(file, found.findings):
+    for document in [document for file in files for document in read_parts(file, found.findings)]:
         if document.text("apiVersion") == "sloth.slok.dev/v1":
             _resource(found, document, choices)
         elif document.text("version") == "prometheus/v1":
@@ -134,7 +135,7 @@ def _judged(found: Import, part: Part, name: str, choices: Choices, key: Any) ->
         finish([events, sli])
         return judged_by(found, sli, name, choices, total=total, bad=bad) if bad and total else None
     if name in choices.mappings:
-        return choices.mappings[name]
+        return found.map(name, choices)
     for kind in ("raw", "plugin"):
         if sli.has(kind):
             query = json.dumps(sli.value[kind], default=str)
@@ -220,10 +221,15 @@ def _written(slo: SLO) -> dict[str, Any]:
     }
     result["alerting"] = {
         "name": "".join(word.capitalize() for word in re.split(r"\W+", slo.name)) or "SLO",
-        "annotations": {ANNOTATION: json.dumps(rest, sort_keys=True, ensure_ascii=False)},
+        "annotations": {ANNOTATION: _for_a_template(json.dumps(rest, sort_keys=True, ensure_ascii=False))},
         **{f"{severity}_alert": {"disable": True} for severity in _SEVERITIES if severity not in severities},
     }
     return result
+
+
+def _for_a_template(told: str) -> str:
+    """JSON in which nothing looks like the beginning of a template: Prometheus fills in those of annotations."""
+    return told.replace("{{", "{\\u007b")
 
 
 def _quoted(text: str) -> str:
@@ -234,6 +240,9 @@ def _untold(slo: SLO) -> Iterator[str]:
     """What Sloth will do otherwise than we do."""
     if not _NAME.fullmatch(slo.name) or not _NAME.fullmatch(slo.service):
         yield f"{slo.name}: Sloth takes names of letters, digits, -, _ and . only"
+    strange = [name for name in slo.labels if not _LABEL.fullmatch(name)]
+    if strange:
+        yield f"{slo.name}: labels that Prometheus refuses: {', '.join(strange)}"
     if slo.calendar is not None:
         yield f"{slo.name}: Sloth has rolling periods only; it will count 30 days instead of the {slo.period}"
     elif slo.period != "30d":

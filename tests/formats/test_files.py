@@ -119,6 +119,38 @@ def test_what_can_not_be_meant_is_refused_with_its_line_and_field(
                for told in refused.stderr.splitlines()), refused.stderr  # fmt: skip
 
 
+def test_references_are_followed_from_file_to_file(tmp_path: Path) -> None:
+    documents = (HERE / "in-openslo-references.yaml").read_text().split("---\n")
+    (tmp_path / "a.yaml").write_text("---\n".join(documents[:3]))
+    (tmp_path / "b.yaml").write_text("---\n".join(documents[3:]))
+    both = run(tmp_path, "import", "openslo", "b.yaml", "a.yaml")
+    assert (both.returncode, both.stdout.count("- name:")) == (0, 2), both.stderr
+    alone = run(tmp_path, "import", "openslo", "b.yaml")
+    assert (alone.returncode, "there is no SLI 'chat-success' in what was given" in alone.stderr) == (2, True)
+
+
+def test_what_means_something_else_here_is_told(tmp_path: Path) -> None:
+    text = (HERE / "in-openslo-references.yaml").read_text()
+    for before, after, told in (
+        ("2026-01-01 00:00:00", "2026-01-15 12:30:00", "here a month begins with its first day, at midnight"),
+        ("op: gt,", "op: gte,", "is taken as gt"),
+        ("service: llm\n", "service: lim\n", "there is no Service 'lim'"),
+        ("alertWhenBreaching: true", "alertWhenNoData: true", "`missing: bad` makes silence"),
+        ("  ratioMetric:", "  descripton: x\n  ratioMetric:", "spec.descripton: is not taken over"),
+    ):
+        assert before in text
+        (tmp_path / "slo.yaml").write_text(text.replace(before, after))
+        done = run(tmp_path, "import", "openslo", "slo.yaml")
+        assert (done.returncode, told in done.stderr) == (0, True), done.stderr
+
+
+def test_a_mapping_of_an_slo_with_several_objectives_is_used(tmp_path: Path) -> None:
+    text = (HERE / "in-openslo-references.yaml").read_text().replace("llm_request_duration_seconds_count", "foreign")
+    (tmp_path / "slo.yaml").write_text(text)
+    done = run(tmp_path, "import", "openslo", "slo.yaml", "--map", "chat=availability")
+    assert (done.returncode, "no such SLO" in done.stderr) == (0, False)
+
+
 def test_what_is_exported_is_imported_by_the_command_as_it_was(tmp_path: Path) -> None:
     slos: list[dict[str, Any]] = [
         {

@@ -11,6 +11,7 @@ from reporter.slo.spec import SLO
 
 COUNT = "llm_request_duration_seconds_count"
 BUCKET = "llm_request_duration_seconds_bucket"
+LE_INF = 'le="+Inf",status="success"'
 LE, SUCCESS = '"2.5"', '"success"'
 
 
@@ -53,6 +54,10 @@ def rate(selector: str, window: str = "{{.window}}") -> str:
             rate('slo_events_total{slo="chat",result="bad"}'),
             {"sli": "availability", "where": {"operation": "chat"}, "exclude_error_types": ["400"]},
         ),
+        (rate(f'{COUNT}{{model=~".*|"}}'), rate(f'{COUNT}{{model=~".*|",status="success"}}'), None,
+         {"sli": "availability", "where": {"model": "?*"}}),
+        (rate(COUNT), rate(f'{BUCKET}{{le="1e1",status="success"}}'), None,
+         {"sli": {"latency": {"threshold": "10s"}}, "where": {"model": "?*"}}),
         (rate(f'{COUNT}{{model="a*b"}}'), rate(f'{COUNT}{{model="a*b",status="success"}}'), None,
          {"sli": "availability", "where": {"model": "a[*]b"}}),
     ],
@@ -91,6 +96,14 @@ def test_what_a_pair_of_queries_means(total: str, good: str | None, bad: str | N
             "reporter.yaml does not have",
         ),
         ("sum(rate(x[5m] offset 1h))", rate("x"), "has an offset"),
+        (f"sum(increase({COUNT}[5m]))", f'sum(rate({COUNT}{{status!="success"}}[5m]))', "is of rate over"),
+        (f"sum(rate({COUNT}[5m]))", f'sum(rate({COUNT}{{status!="success"}}[1h]))', "is of rate over"),
+        (
+            rate('api_request_duration_seconds_count{model="m"}'),
+            rate('api_request_duration_seconds_count{model="m",status!="success"}'),
+            "that name none",
+        ),
+        (rate(COUNT), f"{rate(COUNT)} - {rate(BUCKET + chr(123) + LE_INF + chr(125))}", 'has le="\\+Inf"'),
     ],
 )
 def test_what_is_not_ours_is_not_recognised(total: str, bad: str, why: str) -> None:

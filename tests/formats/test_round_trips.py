@@ -93,7 +93,7 @@ def test_what_is_written_is_read_as_the_same(slo: SLO) -> None:
 def test_openslo_and_back_is_the_same(tmp_path: Path, those: list[SLO]) -> None:
     text, _ = openslo.write(those)
     (tmp_path / "slo.yaml").write_text(text)
-    found = openslo.read(tmp_path / "slo.yaml", NOTHING)
+    found = openslo.read([tmp_path / "slo.yaml"], NOTHING)
     assert (found.unmapped, found.findings.warnings) == ([], [])
     assert [SLO.model_validate(slo) for slo, _ in found.slos] == those
 
@@ -103,7 +103,7 @@ def test_openslo_and_back_is_the_same(tmp_path: Path, those: list[SLO]) -> None:
 def test_sloth_and_back_is_the_same(tmp_path: Path, those: list[SLO]) -> None:
     text, _ = sloth.write(those)
     (tmp_path / "slo.yaml").write_text(text)
-    found = sloth.read(tmp_path / "slo.yaml", NOTHING)
+    found = sloth.read([tmp_path / "slo.yaml"], NOTHING)
     assert (found.unmapped, found.findings.warnings) == ([], [])
     back = {slo["name"]: SLO.model_validate(slo) for slo, _ in found.slos}
     assert back == {slo.name: slo for slo in those}
@@ -117,6 +117,7 @@ def test_sloth_and_back_is_the_same(tmp_path: Path, those: list[SLO]) -> None:
         ({"calendar": "month"}, ["rolling periods only"]),
         ({"method": "timeslices", "missing": "bad"}, ["not time slices", "neither missing nor"]),
         ({"alerts": []}, ["alert windows of its own"]),
+        ({"labels": {"team-x": "a", "ok": "b"}}, ["refuses: team-x"]),
         ({"name": "Two words"}, ["takes names of letters"]),
         ({"sli": {"freshness": {"max_age": "1d"}}}, ["counts minutes"]),
     ],
@@ -125,3 +126,13 @@ def test_what_sloth_can_not_say_is_said(more: dict[str, Any], said: list[str]) -
     _, untold = sloth.write([SLO.model_validate({"name": "a", "sli": "availability", "objective": 99, **more})])
     assert len(untold) == len(said)
     assert all(part in sentence for part, sentence in zip(said, untold, strict=True))
+
+
+def test_no_annotation_of_sloth_s_looks_like_a_template(tmp_path: Path) -> None:
+    slo = SLO.model_validate({"name": "a", "sli": "availability", "objective": 99, "runbook": "see {{ x }} and {{{y"})
+    text, _ = sloth.write([slo])
+    (document,) = yaml.safe_load_all(text)
+    assert "{{" not in document["slos"][0]["alerting"]["annotations"][sloth.ANNOTATION]
+    (tmp_path / "slo.yaml").write_text(text)
+    ((told, _),) = sloth.read([tmp_path / "slo.yaml"], NOTHING).slos
+    assert SLO.model_validate(told) == slo

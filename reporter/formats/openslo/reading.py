@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from reporter.formats.model import Choices, Import, ask, judged_by, keep
-from reporter.formats.native import JUDGING
+from reporter.formats.native import JUDGING, number
 from reporter.formats.openslo.words import ANNOTATION, API, CALENDAR, METHODS, SOURCE
 from reporter.formats.part import Part, finish, read_parts
 from reporter.slo.durations import UNITS_NS, format_duration, parse_duration
-from reporter.slo.fields import plain
 
 _KINDS = ("SLO", "SLI", "Service", "AlertPolicy", "AlertCondition", "DataSource", "AlertNotificationTarget")
 _LENGTH = re.compile(r"([1-9][0-9]*)([smhdw])")
 
 
-def read(file: Path, choices: Choices) -> Import:
-    """The SLOs of a file.
+def read(files: Sequence[Path], choices: Choices) -> Import:
+    """The SLOs of files, which may refer to one another.
 
     Raises:
-        ConfigError: it can't be read, or something in it can't be meant.
+        ConfigError: one can't be read, or something in it can't be meant.
     """
     found = Import()
     objects: dict[tuple[str, str], Part] = {}
     slos = []
-    for document in read_parts(file, found.findings):
+    for document in [document for file in files for document in read_parts(file, found.findings)]:
         kind = document.text("kind")
         if document.text("apiVersion") != API:
             document.blame("apiVersion", f"must be {API}")
@@ -46,9 +46,16 @@ def read(file: Path, choices: Choices) -> Import:
         elif kind == "AlertNotificationTarget":
             document.warn("spec", "who is told of alerts is Alertmanager's affair")
     if not slos:
-        found.findings.problems.append(f"{file}:1: there is no document of kind SLO in it")
+        found.findings.problems.append(f"{', '.join(map(str, files))}: there is no document of kind SLO")
     for document in slos:
         _Reading(found, objects, choices).slo(document)
+    for (kind, _), document in objects.items():
+        if kind == "Service" and (spec := document.part("spec")) is not None:
+            spec.ignore("description")
+            spec.rest()
+        if kind == "DataSource":
+            document.ignore("spec")  # where somebody else's queries go
+        document.rest()
     found.findings.raise_problems()
     return found
 
@@ -80,6 +87,8 @@ class _Reading:
             document.blame("spec", "is required")
             return
         common: dict[str, Any] = {"name": name, "service": spec.text("service") or "default"}
+        if spec.has("service") and ("Service", common["service"]) not in self._objects:
+            spec.warn("service", f"there is no Service {common['service']!r} in what was given")
         indicator = self._referred(spec, "indicator", "indicatorRef", "SLI")
         objectives = spec.parts("objectives")
         if not objectives:
@@ -136,7 +145,7 @@ class _Reading:
             return None
         document = self._objects.get((kind, name))
         if document is None:
-            spec.blame(reference, f"there is no {kind} {name!r} in this file")
+            spec.blame(reference, f"there is no {kind} {name!r} in what was given")
             return None
         return document.part("spec")
 
@@ -145,7 +154,7 @@ class _Reading:
         ratio = indicator.part("ratioMetric")
         if ratio is None:
             if name in self._choices.mappings:
-                return self._choices.mappings[name]
+                return self._found.map(name, self._choices)
             if indicator.has("thresholdMetric"):
                 query = json.dumps(indicator.value["thresholdMetric"], default=str)
                 ask(self._found, indicator, name, query, "is a threshold on a measured value, not a ratio of events")
@@ -153,6 +162,7 @@ class _Reading:
                 indicator.blame("ratioMetric", "is required, or thresholdMetric")
             return None
         ratio.flag("counter")
+        indicator.rest()
         sources = {key: self._source(ratio, key) for key in ("good", "bad", "total")}
         if ratio.has("raw"):
             ask(
@@ -164,7 +174,7 @@ class _Reading:
         if ours is not None:
             return ours
         if name in self._choices.mappings:
-            return self._choices.mappings[name]
+            return self._found.map(name, self._choices)
         queries = {key: told for key, told in sources.items() if isinstance(told, str)}
         if "total" not in queries or not {"good", "bad"} & queries.keys():
             ratio.blame(None, "must have total, and good or bad, each with a query")
@@ -219,7 +229,9 @@ class _Reading:
         if calendar is not None:
             if zone := calendar.text("timeZone"):
                 told["timezone"] = zone
-            calendar.ignore("startTime")
+            start = str(calendar.value.get("startTime", ""))
+            if start and not _begins(told["calendar"], start):
+                calendar.warn("startTime", f"{start}: here a {told['calendar']} begins with its first day, at midnight")
             calendar.rest()
         return told
 
@@ -269,6 +281,8 @@ class _Reading:
 
     def _pairs(self, policy: Part) -> Iterator[dict[str, Any]]:
         policy.ignore("description", "alertWhenBreaching", "alertWhenResolved", "alertWhenNoData")
+        if policy.flag("alertWhenNoData"):
+            policy.warn("alertWhenNoData", "is left out: `missing: bad` makes silence burn the budget")
         if policy.has("notificationTargets"):
             policy.warn("notificationTargets", "who is told of alerts is Alertmanager's affair")
         for entry in policy.parts("conditions"):
@@ -290,8 +304,11 @@ class _Reading:
         factor, long = inner.number("threshold"), inner.need("lookbackWindow")
         if inner.has("alertAfter"):
             inner.warn("alertAfter", "is left out: the short window is what keeps an alert from flapping")
-        if inner.text("op", "gt") not in ("gt", "gte"):
+        operator = inner.text("op", "gt")
+        if operator not in ("gt", "gte"):
             inner.blame("op", "must be gt or gte")
+        elif operator == "gte":
+            inner.warn("op", "is taken as gt: an alert fires above its factor")
         inner.rest()
         try:
             long_ns = parse_duration(long)
@@ -307,6 +324,19 @@ class _Reading:
         }  # fmt: skip
 
 
+def _begins(calendar: str, start: str) -> bool:
+    """Whether a day, week, month or quarter of ours begins with that moment; what is no moment, with none."""
+    try:
+        at = datetime.fromisoformat(start)
+    except ValueError:
+        return False
+    if (at.hour, at.minute, at.second) != (0, 0, 0):
+        return False
+    if calendar == "week":
+        return at.weekday() == 0
+    return calendar == "day" or (at.day == 1 and (calendar == "month" or at.month in (1, 4, 7, 10)))
+
+
 def _percent(part: Part, key: str, ratio: Any) -> Any:
     """A ratio as percent, exactly."""
     try:
@@ -317,4 +347,4 @@ def _percent(part: Part, key: str, ratio: Any) -> Any:
     if not 0 < percent <= 100:
         part.blame(key, f"must be a ratio above 0 and at most 1, not {ratio}")
         return None
-    return plain(percent)
+    return number(percent)
