@@ -63,6 +63,12 @@ class _Past:
 
     def __init__(self, events: EventReader, slo: SLO, first: int, until: int) -> None:
         self._missing = slo.missing
+        last = None if slo.missing == "exclude" else events.last_event(slo, first)
+        if last is not None:  # what it held is of windows that end with it
+            longest = max((pair.long_ns for pair in slo.pairs), default=0) // MINUTE_NS
+            while events.lacking(slo, last - longest, until) is not None and longest:
+                longest = max(0, longest - 60)
+            first = last - longest
         self._timeline = events.timeline(slo, first, until)
         self._empty_anyway = events.excluded(slo)
         if slo.missing != "exclude":
@@ -74,10 +80,12 @@ class _Past:
         good, bad = self._timeline.between(first, end)
         if good or bad or self._missing in ("exclude", "good") or overlaps(self._empty_anyway, first, end):
             return good, bad
+        last = self._timeline.last_before(first)
+        if last is None:  # nothing is known yet
+            return 0, 0
         if self._missing == "bad":
             return 0, self.scale
-        last = self._timeline.last_before(first)
-        return (0, 0) if last is None else self._timeline.between(last + 1 - (end - first), last + 1)
+        return self._timeline.between(last + 1 - (end - first), last + 1)
 
 
 def _firings(slo: SLO, pair: AlertPair, past: _Past, since: int, until: int) -> Iterator[Firing]:

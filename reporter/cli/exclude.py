@@ -29,7 +29,12 @@ def exclude() -> None:
 @click.option("--from", "first", required=True, metavar="MOMENT", help="RFC 3339, like 2026-11-01T02:00:00Z.")
 @click.option("--to", "end", required=True, metavar="MOMENT", help="The first moment that counts again.")
 @click.option(
-    "--slo", "--slos", "slos", multiple=True, default=["*"], help="Whose: a name or a pattern; may be repeated."
+    "--slo",
+    "--slos",
+    "slos",
+    multiple=True,
+    default=["*"],
+    help="Whose: a name or a pattern; may be repeated. All, if left out.",
 )
 @click.option("--reason", required=True, help="Why; every report tells it.")
 @click.pass_obj

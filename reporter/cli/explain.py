@@ -60,6 +60,8 @@ def explain(context: Context, slo: str, as_of: str | None, replay: bool, since: 
         since_ns = parse_duration(since)
     except ValueError as error:
         raise ConfigError(f"--since: {error}") from None
+    if replay and since_ns < MINUTE_NS:
+        raise ConfigError(f"--since {since!r}: must be a minute at least")
     fold_first(context, no_fold)
     end = round_up(as_of_ns)
     with context.looked_at.read() as connection:
@@ -81,6 +83,10 @@ def _named(config: Config, name: str) -> SLO:
     for slo in config.slos:
         if slo.name == name:
             return slo
+    if any(budget.name == name for budget in config.budgets):
+        raise ConfigError(
+            f"{name!r} is a cost budget; `reporter report` and `reporter cost` tell of it, explain of SLOs"
+        )
     names = [slo.name for slo in config.slos]
     near = difflib.get_close_matches(name, names, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}" if names else "none is configured"
@@ -96,6 +102,7 @@ def _show(out: Console, slo: SLO, found: Explanation) -> None:
     out.print(Text.assemble(shown(slo.name, "bold"), "  ", status.state.replace("_", " ")))
     out.print(shown(f"{plain(slo.objective)} % of {_events_of(slo)} within {slo.period}: {slo.sli.describe()}"
                     + f", where {where}" * bool(where)), soft_wrap=True)  # fmt: skip
+    out.print(f"as of {moment(found.end_ns)}, where every window ends", style="dim")
     out.print(f"burn rate = (bad / total) / (1 − {plain(slo.objective_ratio)})")
     out.print()
     out.print(table(("window", "from", "good", "bad", "burn rate"), _windows(slo, status)))

@@ -43,7 +43,7 @@ from reporter.slo.calendar import CalendarPeriod
 @click.option(
     "--period", metavar="PERIOD", help="One calendar period instead: 2026-10, 2026-Q4, 2026-W43 or 2026-10-25."
 )
-@click.option("--timezone", default="UTC", show_default=True, metavar="ZONE", help="Whose calendar --period is of.")
+@click.option("--timezone", metavar="ZONE", help="Whose calendar --period is of; UTC if left out.")
 @click.option("--no-fold", is_flag=True, help="Show what is folded already.")
 @click.pass_obj
 def report(
@@ -53,7 +53,7 @@ def report(
     window: str | None,
     section: str,
     period: str | None,
-    timezone: str,
+    timezone: str | None,
     no_fold: bool,
 ) -> None:
     """Show SLOs, burn rates, calls and cost as of a minute.  Folds new rows first; sends nothing.
@@ -69,8 +69,12 @@ def report(
       reporter report --period 2026-10 --timezone Europe/Berlin
     """
     if period is not None:
-        _tell_period(context, period, timezone, form, no_fold)
+        if window is not None or as_of is not None:
+            raise ConfigError("--period goes with neither --window nor --as-of: it is a span of its own")
+        _tell_period(context, period, timezone or "UTC", form, no_fold)
         return
+    if timezone is not None:
+        raise ConfigError("--timezone goes with --period: moments are in UTC")
     began = time.monotonic()
     as_of_ns = moment_option(as_of)
     known = [label for label, length in context.config.windows if length in context.config.report.windows_ns]

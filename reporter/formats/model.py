@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -37,13 +38,18 @@ class Choices:
     period: str | None = None  # where the format has none
 
 
-def keep(found: Import, part: Part, slo: dict[str, Any], *, origin: str) -> None:
+Places = Mapping[str, tuple[Part, str]]
+"""Where a file has an SLO's field, if not under its name: the mapping, and the key in it."""
+_BY_NAME: Places = MappingProxyType({})
+
+
+def keep(found: Import, part: Part, slo: dict[str, Any], *, origin: str, places: Places = _BY_NAME) -> None:
     """Keep an SLO, if it can be meant."""
-    if can_be_meant(part, slo):
+    if can_be_meant(part, slo, places):
         found.slos.append((slo, origin))
 
 
-def can_be_meant(part: Part, slo: dict[str, Any]) -> bool:
+def can_be_meant(part: Part, slo: dict[str, Any], places: Places = _BY_NAME) -> bool:
     """Whether an SLO makes sense.  If not, what is wrong is told, where the file has it."""
     try:
         SLO.model_validate(slo)
@@ -52,7 +58,9 @@ def can_be_meant(part: Part, slo: dict[str, Any]) -> bool:
             place = ".".join(str(step) for step in problem["loc"])
             key = place.partition(".")[0]
             why = problem["msg"].removeprefix("Value error, ")
-            if part.has(key):
+            if key in places:
+                places[key][0].blame(places[key][1], why)
+            elif part.has(key):
                 part.blame(key, why)
             else:
                 part.blame(None, f"SLO {slo.get('name', '')!r}: {place}{': ' * bool(place)}{why}")

@@ -142,7 +142,8 @@ class EventReader:
         if not is_sliced(slo):
             return Timeline(without(self._minutes(slo, first, end), excluded))
         slicing = self._slicing(slo)
-        first = slicing.first_of(first if slo.missing == "exclude" else self._last_event(slo, first))
+        last = None if slo.missing == "exclude" else self.last_event(slo, first)
+        first = slicing.first_of(first if last is None else last)
         busy = () if slo.missing == "exclude" else self.jobs.busy(slo, first, end)
         minutes = without(self._minutes(slo, first, end), excluded)
         return slicing.timeline(minutes, end, excluded=excluded, busy=busy)
@@ -155,8 +156,8 @@ class EventReader:
         row = self.row(slo)
         return () if row is None else read_minutes(self._connection, row.slo_id, first, end)
 
-    def _last_event(self, slo: SLO, before: int) -> int:
-        """The last minute before one that has an event, as far back as they are kept; `before` itself if none has."""
+    def last_event(self, slo: SLO, before: int) -> int | None:
+        """The last minute before one that has an event, as far back as they are kept; None if none has."""
         if isinstance(slo.sli, CallIndicator):
             floor = self._pruned[1]
         else:
@@ -170,7 +171,7 @@ class EventReader:
             if last is not None:
                 return last
             step *= 4
-        return before
+        return None
 
     def _slicing(self, slo: SLO) -> Slicing:
         target = slo.slice_target_ratio if slo.method == "timeslices" else None

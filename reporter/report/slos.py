@@ -138,27 +138,26 @@ def _count(slo: SLO, span: Span, source: Events, reader: EventReader) -> Counted
 
 
 def _burn_of_nothing(slo: SLO, span: Span, reader: EventReader) -> Fraction | None:
-    """What `missing` makes of a window without events; undefined where a job ran, or time was excluded."""
-    if reader.jobs.busy(slo, span.first, span.end) or overlaps(reader.excluded(slo), span.first, span.end):
+    """What `missing` makes of a window without events; undefined before the first event that is known, and where a job ran or
+    time was excluded."""
+    last = reader.last_event(slo, span.first)
+    if (
+        last is None
+        or reader.jobs.busy(slo, span.first, span.end)
+        or overlaps(reader.excluded(slo), span.first, span.end)
+    ):
         return None
     if slo.missing == "hold":
-        return _held(slo, span, reader)
+        return _held(slo, span.end - span.first, last + 1, reader)
     return Fraction(0) if slo.missing == "good" else ceiling(slo.error_budget_ratio)
 
 
-def _held(slo: SLO, span: Span, reader: EventReader) -> Fraction | None:
-    """The burn rate of the same window as it was when the last event came."""
-    length = span.end - span.first
-    back = span.end - 2 * max(length, slo.main_period.longest_ns // MINUTE_NS)
-    while reader.lacking(slo, back, span.end) is not None:
-        back += UNITS_NS["d"] // MINUTE_NS
-        if back >= span.first:
-            return None
-    source = reader.timeline(slo, back, span.end)
-    last = source.last_before(span.end)
-    if last is None or last + 1 - length < back:
+def _held(slo: SLO, length: int, end: int, reader: EventReader) -> Fraction | None:
+    """The burn rate of the window of that length that ended with the last event."""
+    if reader.lacking(slo, end - length, end) is not None:
         return None
-    return budget.exact_burn_rate(*source.between(last + 1 - length, last + 1), slo.error_budget_ratio)
+    source = reader.timeline(slo, end - length, end)
+    return budget.exact_burn_rate(*source.between(end - length, end), slo.error_budget_ratio)
 
 
 def _window(slo: SLO, counted: Counted, span: Span) -> SLOWindow:

@@ -98,6 +98,7 @@ spec:
         ("openslo", "duration: 30d", "duration: 1M", 13, "must be like 30d or 4w"),
         ("openslo", "isRolling: true", "isRolling: false", 13, "must be one of 1d, 1w, 1M, 1Q"),
         ("openslo", "target: 0.99", "target: 99", 15, "must be a ratio"),
+        ("openslo", "target: 0.99", "target: 1.0", 15, "spec.objectives[0].target: must be percent"),
         ("openslo", "target: 0.99", "op: lte", 15, "must have target, or targetPercent"),
         ("openslo", "Occurrences", "Sometimes", 14, "must be one of Occurrences"),
         ("openslo", "sli: availability}}}\n        total", "sli: availabilty}}}\n        total", 1, "did you mean avail"),

@@ -42,6 +42,13 @@ SLOS: list[dict[str, Any]] = [
         "name": "absent", "sli": "availability", "objective": 90, "period": "7d", "missing": "bad", "min_bad_events": 2,
         "alerts": [{"severity": "ticket", "long": "2h", "short": "10m", "factor": 1}],
     },
+    {
+        "name": "held", "sli": "availability", "objective": 90, "period": "2h", "missing": "hold",
+        "alerts": [
+            {"severity": "page", "long": "1h", "short": "5m", "factor": 1},
+            {"severity": "ticket", "long": "2h", "short": "10m", "factor": 1},
+        ],
+    },
 ]  # fmt: skip
 
 
@@ -180,3 +187,22 @@ def test_explain_reads_well_and_knows_what_was_meant(tmp_path: Path) -> None:
     assert "It would have paged" in past.stdout
     typo = run(tmp_path, "explain", "cals")
     assert (typo.returncode, "did you mean 'calls'?" in typo.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("missing", ["bad", "good", "hold"])
+def test_nothing_is_missing_before_anything_is_known(database_url: str, tmp_path: Path, missing: str) -> None:
+    store = open_store(database_url)
+    written = {"database": database_url, "slos": [{**SLOS[0], "missing": missing}]}
+    config = parse_config(json.dumps(written), environ={})
+    made = cycle.report(store, config, AS_OF * MINUTE_NS)
+    assert (made.slos[0].state, made.slos[0].windows["1h"].burn_rate) == ("no_data", None)
+    began = AS_OF - 3 * 60
+    call = {"kind": "call", "operation": "chat", "status": "error", "ended_at_ns": began * MINUTE_NS, "call_id": "c"}
+    bring_in(store, tmp_path, [call])
+    cycle.report(store, config, AS_OF * MINUTE_NS)
+    past = replayed(store, config, "calls", 2 * DAY)
+    assert all(firing.start_ns > began * MINUTE_NS for firing in past.firings)
+    before = cycle.make_report(store, config, began * MINUTE_NS, folded=True)
+    assert before.slos[0].windows["1h"].burn_rate is None
+    after = cycle.make_report(store, config, AS_OF * MINUTE_NS, folded=True)
+    assert after.slos[0].windows["1h"].burn_rate == {"bad": 10, "good": 0, "hold": 10}[missing]

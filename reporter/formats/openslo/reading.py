@@ -108,7 +108,7 @@ class _Reading:
             rest_of = dict(rest) | self._slices(objective, rest)
             if judged is not None and target is not None:
                 told = {**common, **own, **judged, "objective": target, **rest_of, **alerts, **carried}
-                keep(self._found, document, told, origin=f"from OpenSLO, {document.place}")
+                keep(self._found, document, told, origin=f"from OpenSLO, {document.place}", places=_places(objective))
         finish([spec, document])
 
     def _carried(self, document: Part, annotations: dict[str, str]) -> dict[str, Any]:
@@ -322,6 +322,11 @@ class _Reading:
             "severity": "page" if paging else "ticket", "long": format_duration(long_ns),
             "short": format_duration(short_ns), "factor": factor,
         }  # fmt: skip
+
+
+def _places(objective: Part) -> dict[str, tuple[Part, str]]:
+    """Where OpenSLO says what an SLO's fields are."""
+    return {"objective": (objective, "target" if objective.has("target") else "targetPercent")}
 
 
 def _begins(calendar: str, start: str) -> bool:
