@@ -2,9 +2,10 @@
 
 SQLite     the file opened read-only; an authorizer lets reading through and nothing else (read-only alone allows ATTACH and
            VACUUM INTO); lengths limited; a deadline looked at every few thousand steps of its machine
-Postgres   a read-only transaction, and the query as a cursor's: only a query can be declared as one, and only one; a time
-           limit in the server, and one here that cancels.  What a role may read is the role's affair: docs/questions.md
-           has one that may read the views and nothing else
+Postgres   a read-only transaction of a read-only session; the query as a cursor's, because only a query can be declared as
+           one, by the protocol that takes one command at a time; a time limit in the server, and one here that cancels.
+           What a role may read, and which functions it may call, is the role's affair: docs/questions.md has one that
+           may read the views and nothing else
 """
 
 from __future__ import annotations
@@ -111,13 +112,15 @@ def _ask_postgres(store: Store, query: str, seconds: float) -> Iterator[Answer]:
         timer.daemon = True
         timer.start()
         try:
-            connection.execute("SET TRANSACTION READ ONLY")
+            connection.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+            connection.commit()
             connection.execute(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
             connection.execute("SET LOCAL search_path = public, pg_catalog")
             connection.execute("SET LOCAL TimeZone = 'UTC'")  # as SQLite's CURRENT_DATE is
             cursor = connection.cursor()
-            text = query.strip().rstrip(";").encode()
-            cursor.execute(b"DECLARE asked NO SCROLL CURSOR FOR " + text, binary=False, prepare=False)
+            # `binary` makes it the extended protocol, in which a command is one: by the simple one,
+            # `SELECT 1; COMMIT; DELETE FROM calls` would be three.  A DECLARE answers nothing that could be binary.
+            cursor.execute(b"DECLARE asked NO SCROLL CURSOR FOR " + query.encode(), binary=True, prepare=False)
             cursor.execute(f"FETCH FORWARD {_FETCHED} FROM asked")
             yield Answer(tuple(column.name for column in cursor.description or ()), _fetched_on(cursor))
         except psycopg.errors.QueryCanceled:
@@ -132,6 +135,7 @@ def _ask_postgres(store: Store, query: str, seconds: float) -> Iterator[Answer]:
             timer.cancel()
             if connection.info.transaction_status != TransactionStatus.IDLE:
                 connection.rollback()
+            pooled.invalidate()  # nothing else is done by a session that may only read
 
 
 def _postgres_words(error: Any) -> str:

@@ -22,7 +22,8 @@ NOTHING = "–"
 
 
 def as_json(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
-    """A JSON array of objects, a row a line."""
+    """A JSON array of objects, a row a line; of columns of one name the later ones get a number."""
+    columns = _distinct(columns)
     separator = "["
     for row in rows:
         yield separator + json.dumps(
@@ -32,12 +33,21 @@ def as_json(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[s
     yield "[]\n" if separator == "[" else "]\n"
 
 
+def _distinct(columns: Sequence[str]) -> list[str]:
+    names: list[str] = []
+    for index, column in enumerate(columns):
+        name, number = column, 2
+        while name in names or (name != column and name in columns[index + 1 :]):
+            name, number = f"{column}_{number}", number + 1
+        names.append(name)
+    return names
+
+
 def as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
     """CSV with a header; a text that a spreadsheet would take for a formula gets a quote before it, numbers stay numbers."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    for row in (columns, *()):
-        writer.writerow(row)
+    writer.writerow(columns)
     for row in rows:
         writer.writerow(map(_cell, row))
         if buffer.tell() > 64 * 1024:
@@ -55,7 +65,7 @@ def _cell(value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it: numbers stay numbers, bytes and moments become text, NaN nothing."""
+    """A value as a cell has it: numbers stay numbers, bytes, moments and structures become text, NaN nothing."""
     if isinstance(value, bool | int | str) or value is None:
         return value
     if isinstance(value, float):
@@ -68,6 +78,8 @@ def plain(value: Any) -> Any:
         return f"{len(value)} bytes"
     if isinstance(value, datetime | date):
         return value.isoformat()
+    if isinstance(value, dict | list):  # Postgres' jsonb and arrays
+        return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)
 
 

@@ -59,6 +59,14 @@ def test_an_answer_is_a_table_json_or_csv(place: Path) -> None:
     assert rows == [["model", "tokens", "usd"], ["gpt-4o", "3000", "0.0095"], ["'=cmd|' /C calc'!A0", "3000", ""]]
 
 
+def test_columns_of_one_name_are_all_there_and_structures_are_json(tmp_path: Path, postgres_url: str) -> None:
+    question = (
+        """SELECT 1 AS a, 2 AS a, 3 AS a_2, '{"x": [1, null, "é"]}'::jsonb AS kept, ARRAY['one', NULL] AS parts"""
+    )
+    told = run(tmp_path, "--database", postgres_url, "sql", question, "--format", "json").stdout
+    assert json.loads(told) == [{"a": 1, "a_3": 2, "a_2": 3, "kept": '{"x": [1, null, "é"]}', "parts": '["one", null]'}]
+
+
 def test_a_question_may_come_on_stdin_and_what_a_terminal_would_obey_is_shown(place: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "reporter", "sql"], cwd=place, env=environment(place), text=True, capture_output=True,
@@ -109,12 +117,20 @@ def test_sqlite_reaches_neither_files_nor_settings(tmp_path: Path, question: str
         "SET default_transaction_read_only = off", "COMMIT; DELETE FROM calls", "SELECT nextval('series_series_id_seq')",
         "CREATE TEMP TABLE x (a int)", "SELECT 1 INTO x",
         "WITH gone AS (DELETE FROM calls RETURNING 1) SELECT * FROM gone",
+        "SELECT 1; COMMIT; DELETE FROM calls", "SELECT 1; SELECT 2", "SELECT 1; SET statement_timeout = 0",
+        "SELECT 1; ROLLBACK; BEGIN READ WRITE; DELETE FROM calls; COMMIT",
+        "SELECT set_config('transaction_read_only', 'off', false)", "SELECT 'one'; -- DELETE\n DELETE FROM calls",
     ],
 )  # fmt: skip
 def test_postgres_reaches_nothing_that_writes(tmp_path: Path, postgres_url: str, question: str) -> None:
+    recorder = Recorder(postgres_url)
+    recorder.record(operation="chat")
+    recorder.close()
     done = run(tmp_path, "--database", postgres_url, "sql", question)
     assert (done.returncode, done.stdout) == (2, ""), done.stdout
     assert done.stderr.count("\n") == 1
+    with psycopg.connect(postgres_url) as connection:
+        assert connection.execute("SELECT count(*) FROM calls").fetchone() == (1,)
 
 
 def test_a_role_that_may_read_views_reads_nothing_else(tmp_path: Path, postgres: Postgres, postgres_url: str) -> None:
