@@ -323,7 +323,7 @@ def _priced(
         elif prices is None or not series.model:
             continue
         elif tokens is None and output is None:
-            if is_refused(calls.http_status[index]):
+            if is_refused(calls.status[index], usage_status, calls.http_status[index]):
                 costs[index], sources[index] = 0, REFUSED
         elif (usage_status == "complete" and flags is None) or is_counted(usage_status, flags):
             if day != at_ns // DAY_NS or asked != price_class or served != answered:
