@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 def read(reply: object) -> dict[str, object]:
     """The columns `reply` tells of; empty when it tells of none.  A count that is none is NO_COUNT, which a call flags."""
     told: dict[str, object] = {}
+    if get(get(reply, "response"), "usage") is not None:
+        reply = get(reply, "response")  # the last event of a stream of OpenAI's Responses has the answer in it
     model = get(reply, "model") or get(reply, "modelVersion") or get(reply, "model_version")
     if isinstance(model, str):
         told["response_model"] = model
@@ -30,6 +32,8 @@ def read(reply: object) -> dict[str, object]:
         usage = get(reply, "usageMetadata") or get(reply, "usage_metadata") or get(get(reply, "metadata"), "usage")
     if usage is None:
         usage = get(reply, "meta")  # of Cohere's embeddings
+    if usage is None and any(get(reply, knows) is not None for knows, _ in _READERS):
+        usage = reply  # the bare usage of an answer
     if usage is not None:
         for knows, reads in _READERS:
             if get(usage, knows) is not None:

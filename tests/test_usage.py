@@ -241,6 +241,53 @@ def test_bedrock_s_stream_tells_its_usage_in_the_metadata_event() -> None:
 
 
 @pytest.mark.parametrize(
+    ("bare", "tokens"),
+    [
+        (OPENAI, (1000, 400, 300)), (RESPONSES, (1000, 400, 300)), (ANTHROPIC, (550, 400, 300)), (GEMINI, (1007, 400, 500)),
+        (BEDROCK, (550, 400, 300)), ({"billed_units": {"input_tokens": 12, "output_tokens": 3}}, (12, None, 3)),
+        ({"prompt_tokens": 8, "total_tokens": 8}, (8, None, None)),
+    ],
+)  # fmt: skip
+def test_a_bare_usage_is_read_as_the_answer_it_comes_from(
+    bare: dict[str, Any], tokens: tuple[int, int | None, int | None]
+) -> None:
+    for usage_alone in (bare, SimpleNamespace(**bare)):
+        sink = MemorySink()
+        with Recorder(sink=sink).call("chat", model="m") as call:
+            call.usage(usage_alone)
+        (kept,) = sink.calls
+        assert (kept["input_tokens"], kept["cache_read_tokens"], kept["output_tokens"]) == tokens
+        assert kept["usage_status"] == "complete"
+
+
+def test_the_cost_and_class_of_a_bare_usage_are_read_too() -> None:
+    told = usage.read({"prompt_tokens": 1, "completion_tokens": 2, "cost": 0.00014, "service_tier": "flex"})
+    assert (told["cost_nanousd"], told["price_class"]) == (140_000, "flex")
+
+
+def test_the_last_event_of_a_stream_of_responses_is_read_as_its_answer() -> None:
+    told = usage.read({"type": "response.completed", "response": {"model": "gpt-4o", "usage": RESPONSES}})
+    assert (told["input_tokens"], told["response_model"]) == (1000, "gpt-4o")
+
+
+def test_a_call_that_named_no_model_is_to_the_one_that_answered() -> None:
+    sink = MemorySink()
+    recorder = Recorder(sink=sink)
+    answer = {"model": "gpt-4o-2024", "usage": OPENAI}
+    with recorder.call("chat") as call:
+        call.usage(answer)
+    with recorder.call("chat", model="mine") as call:
+        call.usage(answer)
+    with recorder.call("outer"), recorder.call("inner") as call:
+        call.usage(SimpleNamespace(**answer))
+        call.usage({"model": "gpt-4o-2025", "usage": OPENAI})
+    told = [(call["operation"], call["model"], call["response_model"]) for call in sink.calls]
+    assert told == [
+        ("chat", "gpt-4o-2024", "gpt-4o-2024"), ("chat", "mine", "gpt-4o-2024"), ("outer", "gpt-4o-2024", "gpt-4o-2025"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
     "body",
     [
         {"usage": None}, {"usage": "many"}, {"usage": []}, {"usage": {"prompt_tokens": "7"}}, {"usage": {"inputTokens": True}},

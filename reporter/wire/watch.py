@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 current_sdk_call: ContextVar[SDKCall | None] = ContextVar("reporter_sdk_call", default=None)
 redirected_call: ContextVar[tuple[ActiveCall, str] | None] = ContextVar("reporter_redirected_call", default=None)
 
+CUT = "StreamCut"
+"""The `error_type` of a stream that ended in good order, but before its last word."""
+_CLAIMED = (b"application/json", b"text/html")  # a page instead of an answer is a proxy's, and no success
 _TRACEPARENT_LENGTH = 55
 _REQUEST_IDS = (b"x-request-id", b"request-id", b"x-goog-request-id")
 
@@ -104,6 +107,7 @@ class Exchange:
         "_answer",
         "_began_ns",
         "_body",
+        "_claimed",
         "_clock",
         "_events",
         "_first_token_ns",
@@ -128,7 +132,7 @@ class Exchange:
         self._began_ns, self._first_token_ns = self._clock(), 0
         self._answer = Answer() if found.model is not None else None
         self._body = b""  # of a JSON answer that comes bit by bit
-        self._events = self._over = False
+        self._claimed = self._events = self._over = False
         self._sdk_call = current_sdk_call.get()
         trace = headers.get(b"traceparent", b"")
         outer = current_call.get()
@@ -194,10 +198,12 @@ class Exchange:
                 if name in headers:
                     active.set(request_id=headers[name].decode("ascii", "replace"))
                     break
-            self._events = b"event-stream" in headers.get(b"content-type", b"")
+            kind = headers.get(b"content-type", b"")
+            self._events = b"event-stream" in kind
+            self._claimed = kind.startswith(_CLAIMED)
             if not streamed:
                 self._read_whole(response.content)
-                self._end(*_outcome(status))
+                self._end(*self._judged())
             elif status >= 400 and not self._owns:  # whoever called reads it, and raises or tries again
                 self._end(*_outcome(status))
             else:
@@ -221,7 +227,7 @@ class Exchange:
             answer.feed(body)
             answer.finish_feeding()
         else:
-            answer.read_json(body)
+            answer.read_json(body, claimed=self._claimed)
 
     # ── a body that comes bit by bit ──
 
@@ -245,7 +251,7 @@ class Exchange:
             self._first_token_ns = self._clock()
             active.first_token()
         if answer.ended:
-            self._end(*self._told_outcome())
+            self._end(*self._judged())
 
     def finished(self) -> None:
         """The body is whole."""
@@ -253,8 +259,8 @@ class Exchange:
             if self._answer is not None and self._events:
                 self._answer.finish_feeding()
             elif self._answer is not None:
-                self._answer.read_json(self._body)
-            self._end(*self._told_outcome())
+                self._answer.read_json(self._body, claimed=self._claimed)
+            self._end(*self._judged())
 
     def broke(self, error: BaseException) -> None:
         """The body broke off, or its reader did."""
@@ -267,11 +273,14 @@ class Exchange:
                 self.active.ended_ns = None  # whoever read it waited until now
             self._end(status, error_type)
 
-    def _told_outcome(self) -> tuple[str, str | None]:
-        status = self.row.fact.get("http_status", 200)
-        if status < 400 and self._answer is not None and self._answer.error_type is not None:
-            return "error", self._answer.error_type
-        return _outcome(status)
+    def _judged(self) -> tuple[str, str | None]:
+        """(status, error_type) of an answer that is whole: what it tells, for its HTTP status may be 200 all the same."""
+        http_status, answer = self.row.fact.get("http_status", 200), self._answer
+        fault = None
+        if http_status < 300 and answer is not None:
+            fault = answer.error_type or (CUT if self._events and answer.cut else None)
+        self.row.fault = fault
+        return _outcome(http_status) if fault is None else ("error", fault)
 
     def _end(self, status: str, error_type: str | None) -> None:
         self._over = True

@@ -37,6 +37,27 @@ def scenario(name: str, action: Callable[[], Any]) -> None:
     sink.starts.clear()
 
 
+FAULTY = (  # answers that are no successes, or malformed
+    "short stream", "error-event stream", "flat-error stream", "told", "told stream", "half", "half stream", "odd",
+    "odd stream",
+)  # fmt: skip
+
+
+def faulty(make: Callable[[], Any], make_async: Callable[[], Any], ask: Callable[[Any, str, bool], Any]) -> None:
+    """Each of them with clients that are watched, and with bare ones."""
+
+    def all_of(kind: str, watch: Callable[[Any], Any]) -> None:
+        client = watch(make())
+        for name in FAULTY:
+            model, _, streams = name.partition(" ")
+            read: Callable[[Any], Any] = list if streams else id
+            scenario(f"{kind}{name}", lambda: read(ask(client, model, bool(streams))))  # noqa: B023  # called at once
+            scenario(f"{kind}async {name}", drained(lambda: ask(watch(make_async()), model, bool(streams))))  # noqa: B023
+
+    all_of("", recorder.instrument)
+    all_of("bare ", lambda client: client)
+
+
 def drained(coroutine: Callable[[], Awaitable[Any]]) -> Callable[[], Any]:
     async def drain() -> None:
         answer = await coroutine()
@@ -136,6 +157,14 @@ def openai_like(sync: Any, make_async: Callable[[], Any]) -> None:
 def openai(url: str) -> None:
     import openai
 
+    def ask(client: Any, model: str, streams: bool) -> Any:
+        return client.chat.completions.create(
+            model=model, messages=[{"role": "user", "content": PROMPT}], stream=streams
+        )
+
+    how = {"api_key": KEY, "base_url": f"{url}/v1", "max_retries": 0}
+    faulty(lambda: openai.OpenAI(**how), lambda: openai.AsyncOpenAI(**how), ask)
+
     def make_async() -> Any:
         return recorder.instrument(openai.AsyncOpenAI(api_key=KEY, base_url=f"{url}/v1"))
 
@@ -149,6 +178,13 @@ def openai(url: str) -> None:
 def groq(url: str) -> None:
     import groq
 
+    def ask(client: Any, model: str, streams: bool) -> Any:
+        return client.chat.completions.create(
+            model=model, messages=[{"role": "user", "content": PROMPT}], stream=streams
+        )
+
+    how = {"api_key": KEY, "base_url": url, "max_retries": 0}
+    faulty(lambda: groq.Groq(**how), lambda: groq.AsyncGroq(**how), ask)
     sync = recorder.instrument(groq.Groq(api_key=KEY, base_url=url))
     openai_like(sync, lambda: recorder.instrument(groq.AsyncGroq(api_key=KEY, base_url=url)))
 
@@ -178,6 +214,11 @@ def anthropic(url: str) -> None:
     scenario("error event", lambda: list(create(sync, "error-event", stream=True)))
     scenario("async", drained(lambda: create(make_async())))
     scenario("async stream", drained(lambda: create(make_async(), stream=True)))
+    how = {"api_key": KEY, "base_url": url, "max_retries": 0}
+    faulty(
+        lambda: anthropic.Anthropic(**how), lambda: anthropic.AsyncAnthropic(**how),
+        lambda client, model, streams: create(client, model, stream=streams),
+    )  # fmt: skip
 
 
 def genai(url: str) -> None:
@@ -192,6 +233,18 @@ def genai(url: str) -> None:
     scenario("async", drained(lambda: asynchronous.generate_content(model="m", contents=PROMPT)))
     scenario("async stream", drained(lambda: asynchronous.generate_content_stream(model="m", contents=PROMPT)))
     scenario("async busy", drained(lambda: asynchronous.generate_content(model="gzip-busy-1", contents=PROMPT)))
+
+    def ask(client: Any, model: str, streams: bool) -> Any:
+        models = client.models if client in made else client.aio.models
+        return (models.generate_content_stream if streams else models.generate_content)(model=model, contents=PROMPT)
+
+    made: list[Any] = []
+
+    def make() -> Any:
+        made.append(genai.Client(api_key=KEY, http_options={"base_url": url}))
+        return made[-1]
+
+    faulty(make, lambda: genai.Client(api_key=KEY, http_options={"base_url": url}), ask)
 
 
 def mistral(url: str) -> None:
@@ -208,6 +261,18 @@ def mistral(url: str) -> None:
                 pass
 
     scenario("stream", stream)
+
+    def ask(client: Any, model: str, streams: bool) -> Any:
+        name = f"{'stream' if streams else 'complete'}{'' if client in made else '_async'}"
+        return getattr(client.chat, name)(model=model, messages=messages)
+
+    made: list[Any] = []
+
+    def make() -> Any:
+        made.append(Mistral(api_key=KEY, server_url=url))
+        return made[-1]
+
+    faulty(make, lambda: Mistral(api_key=KEY, server_url=url), ask)
     patient = RetryConfig("backoff", BackoffStrategy(10, 50, 1.1, 5000), False)
     scenario("busy", lambda: client.chat.complete(model="busy-2", messages=messages, retries=patient))
 

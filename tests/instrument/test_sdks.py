@@ -30,6 +30,27 @@ SUCCESS = {"status": "success", "error_type": None, "http_status": 200, "operati
 WHOLE = {**SUCCESS, **TOKENS, "stream": None, "ttft_ns": None, "response_model": "m-2026"}
 STREAM = {**SUCCESS, **TOKENS, "stream": 1, "response_model": "m-2026"}
 UNTOLD = {"input_tokens": None, "output_tokens": None, "usage_status": "missing"}
+TOLD = {**UNTOLD, "status": "error", "error_type": "502", "http_status": 200, "stream": None}
+"""An error with status 200; read as a stream, it is none."""
+ODD = {
+    "status": "success",
+    "input_tokens": None,
+    "output_tokens": 100,
+    "flags": "input_tokens",
+    "usage_status": "partial",
+}
+FAULTY: dict[str, dict[str, Any]] = {
+    "short stream": {"status": "error", "error_type": "StreamCut", "http_status": 200, "stream": 1},
+    "error-event stream": {"status": "error", "http_status": 200, "stream": 1},
+    "flat-error stream": {"status": "error", "http_status": 200, "stream": 1},
+    "told": TOLD,
+    "told stream": TOLD,
+    "half": {**UNTOLD, "status": "error", "http_status": 200},
+    "half stream": {"http_status": 200, "stream": 1},
+    "odd": ODD,
+    "odd stream": ODD,
+}
+ERROR_TYPES = {"anthropic": "overloaded_error", "genai": "503"}  # of the error event; elsewhere server_error
 EXPECTED: dict[str, dict[str, Any]] = {
     "whole": WHOLE,
     "raw": WHOLE,
@@ -121,6 +142,31 @@ def test_each_call_of_an_sdk_is_one_right_row(recorded: Any, sdk: str) -> None:
     assert {"whole", "stream", "async", "async stream"} <= told.keys()
 
 
+@pytest.mark.parametrize("sdk", KINDS)
+def test_an_answer_that_is_no_success_or_malformed_is_a_row_that_says_so_and_nothing_else_changes(
+    recorded: Any, sdk: str
+) -> None:
+    told, kind = recorded(sdk), KINDS[sdk]
+    wrong = {}
+    for scenario, columns in FAULTY.items():
+        expected = dict(columns)
+        if scenario == "error-event stream" or (scenario == "flat-error stream" and kind == "genai"):
+            expected["error_type"] = ERROR_TYPES.get(kind, "server_error")
+        elif scenario == "flat-error stream":
+            expected["error_type"] = "server_error"
+        elif scenario == "odd stream" and kind == "openai":  # which tells no usage unasked
+            expected = {"status": "success", **UNTOLD}
+        for name in (scenario, f"async {scenario}"):
+            calls = told[name]["calls"]
+            if len(calls) != 1:
+                wrong[name] = f"{len(calls)} calls"
+            elif differing := {column: calls[0][column] for column in expected if calls[0][column] != expected[column]}:
+                wrong[name] = str(differing)
+            bare = told[f"bare {name}"]
+            assert (bare["error"], bare["calls"]) == (told[name]["error"], []), name
+    assert wrong == {}
+
+
 @pytest.mark.parametrize("sdk", OPENAI_LIKE)
 def test_a_call_around_them_gets_what_its_requests_tell(recorded: Any, sdk: str) -> None:
     (call,) = recorded(sdk)["inside a call"]["calls"]
@@ -159,7 +205,7 @@ def test_mistral_is_restored_with_all_its_parts(recorded: Any) -> None:
 @pytest.mark.parametrize("sdk", OPENAI_LIKE)
 def test_what_the_program_sees_is_what_it_would_see_without_us(recorded: Any, sdk: str) -> None:
     told = recorded(sdk)
-    errors = {name: found["error"] for name, found in told.items() if found["error"]}
+    errors = {name: found["error"] for name, found in told.items() if found["error"] and name in EXPECTED}
     assert set(errors) == {"broken", "hang", "cut", "stall", "error event", "refused"}
     assert (errors["broken"], errors["hang"]) == ("InternalServerError", "APITimeoutError")
     assert told["uninstrumented"] == {"calls": [], "error": None, "starts": 0}
