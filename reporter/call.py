@@ -218,11 +218,12 @@ class ActiveCall:
             except (RecursionError, MemoryError):
                 self.recorder.unsaid += 1
 
-    def first_token(self) -> None:
-        """Mark the first chunk that carried text, reasoning or a tool call."""
+    def first_token(self, at_ns: int | None = None) -> None:
+        """Mark the first chunk that carried text, reasoning or a tool call: now, or at `at_ns` of the monotonic clock."""
         target = self.owner or self
         if "ttft_ns" not in target.fact:
-            target.fact["ttft_ns"] = max(0, self.recorder.clock.monotonic_ns() - target.started_ns)
+            at_ns = self.recorder.clock.monotonic_ns() if at_ns is None else at_ns
+            target.fact["ttft_ns"] = max(0, at_ns - target.started_ns)
             target.fact["stream"] = 1
 
     def tell(self, name: str, value: object) -> None:
@@ -434,7 +435,7 @@ class _Unrecorded(ActiveCall):
     def usage(self, reply: object) -> None:
         return
 
-    def first_token(self) -> None:
+    def first_token(self, at_ns: int | None = None) -> None:
         return
 
     @property

@@ -180,8 +180,20 @@ class Exchange:
         except BaseException as own:
             self._watching.recorder.wall(own)
 
-    def answered(self, response: Any, *, streamed: bool, may_be_followed: bool = False) -> None:
-        """There is an answer; its body has been read, or will be."""
+    @property
+    def asks_a_model(self) -> bool:
+        """Whether the answer is to be read."""
+        return self._answer is not None
+
+    def answered(
+        self,
+        response: Any,
+        *,
+        streamed: bool,
+        may_be_followed: bool = False,
+        observe: Callable[[Any, Exchange], None] = observe,
+    ) -> None:
+        """There is an answer; its body has been read, or will be, and `observe` lets this hear of it then."""
         try:
             active, status = self.row, response.status_code
             headers = plain(response.headers)
@@ -235,9 +247,9 @@ class Exchange:
         """Decoded bytes of the body have come."""
         if self._over:
             return
-        active, answer = self.active, self._answer
+        active, answer, at_ns = self.active, self._answer, self._clock()
         if self._owns:
-            active.ended_ns = self._clock()
+            active.ended_ns = at_ns
         if answer is None:
             return
         if not self._events:
@@ -248,8 +260,8 @@ class Exchange:
         before = answer.first_token
         answer.feed(data)
         if answer.first_token and not before:
-            self._first_token_ns = self._clock()
-            active.first_token()
+            self._first_token_ns = at_ns
+            active.first_token(at_ns)
         if answer.ended:
             self._end(*self._judged())
 
@@ -267,10 +279,14 @@ class Exchange:
         if not self._over:
             status, error_type, _ = of_call(error)
             self._wire.failed = True
-            if status == "abandoned":
-                error_type = None
-            else:
+            if status != "abandoned":
                 self.active.ended_ns = None  # whoever read it waited until now
+            else:
+                error_type = None
+                if self._answer is not None and self._body:  # an SDK stops where it sees an error
+                    self._answer.read_json(self._body)
+                    if self._answer.error_type is not None:
+                        status, error_type = self._judged()
             self._end(status, error_type)
 
     def _judged(self) -> tuple[str, str | None]:

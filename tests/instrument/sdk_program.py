@@ -50,9 +50,10 @@ def faulty(make: Callable[[], Any], make_async: Callable[[], Any], ask: Callable
         client = watch(make())
         for name in FAULTY:
             model, _, streams = name.partition(" ")
+            later = watch(make_async())  # a client keeps the event loop that it was first used in
             read: Callable[[Any], Any] = list if streams else id
             scenario(f"{kind}{name}", lambda: read(ask(client, model, bool(streams))))  # noqa: B023  # called at once
-            scenario(f"{kind}async {name}", drained(lambda: ask(watch(make_async()), model, bool(streams))))  # noqa: B023
+            scenario(f"{kind}async {name}", drained(lambda: ask(later, model, bool(streams))))  # noqa: B023
 
     all_of("", recorder.instrument)
     all_of("bare ", lambda client: client)
@@ -233,6 +234,41 @@ def genai(url: str) -> None:
     scenario("async", drained(lambda: asynchronous.generate_content(model="m", contents=PROMPT)))
     scenario("async stream", drained(lambda: asynchronous.generate_content_stream(model="m", contents=PROMPT)))
     scenario("async busy", drained(lambda: asynchronous.generate_content(model="gzip-busy-1", contents=PROMPT)))
+    scenario("async get", drained(lambda: asynchronous.get(model="m")))
+    later = recorder.instrument(genai.Client(api_key=KEY, http_options={"base_url": url, "timeout": 400}))
+    scenario("async hang", drained(lambda: later.aio.models.generate_content(model="hang", contents=PROMPT)))
+    nowhere = {"base_url": "http://127.0.0.1:1", "retry_options": {"attempts": 1}}
+    lost = recorder.instrument(genai.Client(api_key=KEY, http_options=nowhere))
+    scenario("async refused", drained(lambda: lost.aio.models.generate_content(model="m", contents=PROMPT)))
+
+    async def left() -> None:
+        stream = await asynchronous.generate_content_stream(model="slow", contents=PROMPT)
+        async for _ in stream:
+            break
+        await stream.aclose()
+
+    async def cancelled() -> None:
+        task = asyncio.ensure_future(asynchronous.generate_content(model="hang", contents=PROMPT))
+        while not sink.starts:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def inside() -> None:
+        with recorder.call("my-step"):
+            await asynchronous.generate_content(model="m", contents=PROMPT)
+            async for _ in await asynchronous.generate_content_stream(model="m", contents=PROMPT):
+                pass
+
+    scenario("async left", lambda: asyncio.run(left()))
+    scenario("async cancelled", lambda: asyncio.run(cancelled()))
+    scenario("async inside a call", lambda: asyncio.run(inside()))
+    recorder.uninstrument(client)
+    scenario("uninstrumented", drained(lambda: asynchronous.generate_content(model="m", contents=PROMPT)))
+    holders = [client._api_client, client._api_client._async_httpx_client]
+    assert not [value for holder in holders for value in vars(holder).values() if hasattr(value, "__reporter__")]
+    assert "WatchedSession" not in repr(vars(client._api_client))
 
     def ask(client: Any, model: str, streams: bool) -> Any:
         models = client.models if client in made else client.aio.models

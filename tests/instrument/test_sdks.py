@@ -10,10 +10,14 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 
+from reporter import Recorder
+from reporter.sinks.memory import MemorySink
 from tests.instrument.llm_server import CANARY, LLMServer
 
 SDKS = Path(sys.prefix) / "sdks"
@@ -21,8 +25,9 @@ SDKS = Path(sys.prefix) / "sdks"
 ROOT = Path(__file__).parent.parent.parent
 KINDS = {
     "openai-2": "openai", "openai-3": "openai", "anthropic-0": "anthropic", "anthropic-2": "anthropic", "groq": "groq",
-    "google-genai": "genai", "mistralai": "mistral",
+    "google-genai": "genai", "google-genai-aiohttp": "genai", "google-genai-1": "genai", "mistralai": "mistral",
 }  # fmt: skip
+THROUGH_AIOHTTP = ("google-genai-aiohttp", "google-genai-1")  # their asynchronous calls
 OPENAI_LIKE = ("openai-2", "openai-3", "groq")
 PROVIDERS = {"openai": "openai", "anthropic": "anthropic", "groq": "groq", "genai": "google", "mistral": "mistral"}
 TOKENS = {"input_tokens": 1000, "cache_read_tokens": 400, "output_tokens": 100, "usage_status": "complete"}
@@ -81,6 +86,10 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "async": WHOLE,
     "async stream": STREAM,
     "async busy": {**WHOLE, "model": None, "response_model": None, "retries": None},
+    "async hang": {**UNTOLD, "status": "timeout", "http_status": None, "retries": 0},
+    "async left": {"status": "abandoned", "error_type": None, "http_status": 200, "stream": 1},
+    "async inside a call": {**STREAM, "operation": "my-step", "model": "m", "input_tokens": 2000, "output_tokens": 200,
+        "cache_read_tokens": 800},
     "async cancelled": {**UNTOLD, "status": "cancelled", "error_type": "CancelledError", "http_status": None},
 }  # fmt: skip
 
@@ -198,8 +207,30 @@ def test_calls_at_once_are_told_apart(recorded: Any, sdk: str) -> None:
     assert {call["response_model"] for call in calls} == {f"m{number}-2026" for number in range(10)}
 
 
-def test_mistral_is_restored_with_all_its_parts(recorded: Any) -> None:
-    assert recorded("mistralai")["uninstrumented"] == {"calls": [], "error": None, "starts": 0}
+@pytest.mark.parametrize("sdk", ["mistralai", "google-genai", *THROUGH_AIOHTTP])
+def test_a_client_is_restored_with_all_its_parts(recorded: Any, sdk: str) -> None:
+    assert recorded(sdk)["uninstrumented"] == {"calls": [], "error": None, "starts": 0}
+
+
+@pytest.mark.parametrize("sdk", THROUGH_AIOHTTP)
+def test_requests_through_aiohttp_that_go_to_no_model_are_api_calls(recorded: Any, sdk: str) -> None:
+    (got,) = recorded(sdk)["async get"]["calls"]
+    assert re.fullmatch(r"GET /v1\w*/models/m", got["operation"])
+    assert (got["provider"], got["model"], got["status"], got["http_status"]) == ("127.0.0.1", None, "success", 200)
+    told = [(call["status"], call["error_type"]) for call in recorded(sdk)["async refused"]["calls"]]
+    assert told == [("error", "ClientConnectorError")]
+
+
+def test_a_version_that_hides_its_requests_is_told_of(capsys: pytest.CaptureFixture[str]) -> None:
+    class Hiding:  # as google-genai 1.25 to 1.44, which are not in the matrix
+        _httpx_client = httpx.Client()
+
+        def _use_aiohttp(self) -> bool:
+            return True
+
+    client = SimpleNamespace(_api_client=Hiding())
+    Recorder(sink=MemorySink()).instrument(client)
+    assert "asynchronous calls are not recorded" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("sdk", OPENAI_LIKE)
