@@ -324,17 +324,15 @@ class Exchange:
 
     def _tell(self, answer: Answer) -> None:
         """What the answer says goes to the call; tokens of several answers are added up."""
-        row, totals = self.row, self._wire.totals
-        told = answer.columns()
+        row, active, totals = self.row, self.active, self._wire.totals
+        told, said = answer.columns(), active.said or ()
         kind = told.pop("price_class", None)
         for name, value in told.items():
-            if type(value) is not int:
-                row.tell(name, value)
-            elif value < 0:
-                row.tell(name, value)  # which flags it
-            elif name not in (self.active.said or ()):
-                totals[name] = totals.get(name, 0) + value
-                self.active.count(name, totals[name])
+            if type(value) is not int or value < 0:
+                row.tell(name, value)  # which flags a count that is none
+            elif name not in said:
+                totals[name] = total = totals.get(name, 0) + value
+                active.count(name, total)
         row.tell("finish_reason", answer.finish)
         if not self._found.model_is_told and row.fact.get("model") in (None, self._found.model):
             row.tell("model", answer.model)
@@ -371,7 +369,7 @@ class Exchange:
 def _knows_tokens(told: dict[str, Any]) -> bool | None:
     """Whether an answer told its tokens; False: some of them are no counts; None: it told none."""
     counts = [told[name] for name in ("input_tokens", "output_tokens") if name in told]
-    return None if all(count < 0 for count in counts) else all(count >= 0 for count in counts)
+    return min(counts) >= 0 if counts and max(counts) >= 0 else None
 
 
 def plain(headers: Any) -> dict[bytes, bytes]:
