@@ -416,6 +416,9 @@ class ActiveCall:
             attributes = facts.attributes(self.attributes, self.flags)
             if attributes is not None:
                 fact["attributes"] = attributes
+        if "input_tokens" in fact or "output_tokens" in fact:
+            self.flags = self.flags or []
+            facts.check_parts(fact, self.flags)
         if self.flags:
             fact["flags"] = ",".join(self.flags)
         self.recorder.sink.call(fact)

@@ -301,7 +301,7 @@ NO_JSON = {"usage_status": "missing", "status": "error", "error_type": "JSONDeco
         ),
         (
             b'{"usage": {"prompt_tokens": 10, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 11}}}',
-            {"input_tokens": 10, "cache_read_tokens": 11, "usage_status": "complete"},  # the price list refuses it
+            {"input_tokens": 10, "cache_read_tokens": 11, "usage_status": "complete", "flags": "input_tokens"},
         ),
         (b'{"usage": {"prompt_tokens": 10, "completion_tokens": 1', NO_JSON),
         (b'{"usage": []}', {"usage_status": "missing"}),

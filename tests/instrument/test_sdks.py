@@ -272,46 +272,97 @@ def test_the_pages_programs_do_what_the_page_says(tmp_path: Path) -> None:
     ]
 
 
+MODELS = (
+    "gpt-4o", "broken", "busy-9", "hang", "cut", "short", "error-event", "flat-error", "told", "half", "odd", "gzip-m",
+)  # fmt: skip
 LEAKY = """
-import openai, reporter
-client = reporter.instrument(openai.OpenAI(api_key="canary-key-9c4", base_url={url!r}, max_retries=0, timeout=1))
-said = [{{"role": "user", "content": "canary-prompt-5f2"}}]
-for model in ("gpt-4o", "broken", "busy-9", "hang", "cut", "error-event", "gzip-m"):
-    for stream in (False, True):
-        try:
-            answer = client.chat.completions.create(model=model, messages=said, stream=stream, user="canary-prompt-5f2")
-            list(answer)
-        except openai.OpenAIError:
-            pass
-        try:
-            client.get("/users/canary-prompt-5f2@example.org?token=canary-key-9c4", cast_to=object)
-        except openai.OpenAIError:
-            pass
+import asyncio, json, logging, os, sys
+import reporter
+url, prompt, key, models = sys.argv[1], "canary-prompt-5f2", "canary-key-9c4", json.loads(sys.argv[2])
+said = [{"role": "user", "content": prompt}]
+errors = []
+
+
+def attempt(ask):
+    try:
+        return list(ask())
+    except Exception as error:  # what the job does with it is the job's
+        errors.append(error)
+
+
+async def drained(ask):
+    try:
+        answer = await ask
+        if hasattr(answer, "__aiter__"):
+            async for _ in answer:
+                pass
+    except Exception as error:
+        errors.append(error)
+
 """
+LEAKS = {
+    "openai-3": """
+import openai
+how = {"api_key": key, "base_url": url + "/v1", "max_retries": 0, "timeout": 1}
+client = reporter.instrument(openai.OpenAI(**how))
+for model in models:
+    for stream in (False, True):
+        asked = {"model": model, "messages": said, "stream": stream, "user": prompt}
+        attempt(lambda: client.chat.completions.create(**asked))
+        later = reporter.instrument(openai.AsyncOpenAI(**how))
+        asyncio.run(drained(later.chat.completions.create(**asked)))
+    attempt(lambda: client.responses.create(model=model, input=prompt, stream=True))
+    attempt(lambda: client.get("/users/" + prompt + "@example.org?token=" + key, cast_to=object))
+""",
+    "google-genai-aiohttp": """
+from google import genai
+how = {"base_url": url, "timeout": 1000}
+for model in models:
+    client = reporter.instrument(genai.Client(api_key=key, http_options=how))
+    attempt(lambda: client.models.generate_content_stream(model=model, contents=prompt))
+    later = reporter.instrument(genai.Client(api_key=key, http_options=how))
+    asyncio.run(drained(later.aio.models.generate_content(model=model, contents=prompt)))
+    later = reporter.instrument(genai.Client(api_key=key, http_options=how))
+    asyncio.run(drained(later.aio.models.generate_content_stream(model=model, contents=prompt)))
+""",
+    "anthropic-2": """
+import anthropic
+how = {"api_key": key, "base_url": url, "max_retries": 0, "timeout": 1}
+client = reporter.instrument(anthropic.Anthropic(**how))
+for model in models:
+    for stream in (False, True):
+        asked = {"model": model, "messages": said, "stream": stream, "system": prompt, "max_tokens": 9}
+        attempt(lambda: client.messages.create(**asked))
+        later = reporter.instrument(anthropic.AsyncAnthropic(**how))
+        asyncio.run(drained(later.messages.create(**asked)))
+""",
+}
+COMMANDS = (
+    ["report"], ["report", "--format", "json"], ["push", "--dry-run"], ["cost"],
+    ["sql", "SELECT * FROM v_calls"], ["sql", "SELECT * FROM v_errors"],
+)  # fmt: skip
 
 
-def test_neither_prompts_nor_answers_nor_keys_are_in_any_file_or_output(tmp_path: Path) -> None:
-    sdk = directory_of("openai-3")
-    environment = {**os.environ, "REPORTER_DATABASE_URL": f"sqlite:///{tmp_path}/jobs.db"}
+@pytest.mark.parametrize(("sdk", "database"), [*((sdk, "sqlite") for sdk in LEAKS), ("openai-3", "postgresql")])
+def test_neither_prompts_nor_answers_nor_keys_are_in_any_file_or_output(
+    tmp_path: Path, sdk: str, database: str
+) -> None:
+    directory = directory_of(sdk)
+    url = f"sqlite:///{tmp_path}/jobs.db" if database == "sqlite" else "postgresql://127.0.0.1:1/down"  # into the spool
+    environment = {**os.environ, "REPORTER_DATABASE_URL": url, "XDG_STATE_HOME": str(tmp_path)}
     with LLMServer() as server:
         job = subprocess.run(
-            [sys.executable, "-c", LEAKY.format(url=f"{server.url}/v1")], capture_output=True, check=True,
-            env={**environment, "PYTHONPATH": f"{sdk}{os.pathsep}{ROOT}"},
+            [sys.executable, "-W", "ignore", "-c", LEAKY + LEAKS[sdk], server.url, json.dumps(MODELS)],
+            capture_output=True, check=True, env={**environment, "PYTHONPATH": f"{directory}{os.pathsep}{ROOT}"},
         )  # fmt: skip
     outputs = [job.stdout, job.stderr]
-    commands = (
-        ["report"],
-        ["report", "--format", "json"],
-        ["push", "--dry-run"],
-        ["cost"],
-        ["sql", "SELECT * FROM v_calls"],
-    )
-    for command in commands:
+    for command in COMMANDS if database == "sqlite" else ():
         done = subprocess.run(
             [sys.executable, "-m", "reporter", *command], env=environment, cwd=tmp_path, capture_output=True, check=True
         )
         outputs += [done.stdout, done.stderr]
     files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert any(b"gpt-4o" in content for content in files)
+    assert any(b"StreamCut" in content for content in files)
     for canary in (CANARY, "canary-prompt-5f2", "canary-key-9c4"):
         assert not [content for content in (*files, *outputs) if canary.encode() in content], canary
