@@ -3,9 +3,11 @@
     OpenAI      {"id", "custom_id", "response": {"status_code", "body": {…}} | null, "error": {"code"} | null}
     Anthropic   {"custom_id", "result": {"type": "succeeded" | "errored" | "canceled" | "expired", "message" | "error": {…}}}
 
-A result has no duration: nobody waited for it.  OpenAI's say when they were made, Anthropic's do not and end when the file was
-written.  Ids are made from what identifies a result, so the same file counts once however often it is fetched and read; what
-was said in it is read by nobody and kept nowhere, in a file of bad lines neither.
+A result has no duration: nobody waited for it.  OpenAI's answers say when they were made; what does not say it ended when the
+file was written, as it was when it was first read, so that a file that is fetched again years later is not new.  Ids are made
+from what identifies a result, or where that is a custom_id alone, which the next batch has again, from the file's content too.
+The same file counts once however often it is fetched and read; what was said in it is read by nobody and kept nowhere, in a
+file of bad lines neither.
 """
 
 from __future__ import annotations
@@ -28,8 +30,9 @@ _OPERATIONS = {"chat.completion": "chat", "response": "chat", "list": "embedding
 _ENDS = {"errored": "error", "canceled": "cancelled", "expired": "timeout"}
 
 
-def reader(provider: str, written_at_ns: int) -> Reads:
-    """What reads the lines of a result file of `provider`, "openai" or "anthropic", that was written at a moment."""
+def reader(provider: str, written_at_ns: int, digest: str) -> Reads:
+    """What reads the lines of a result file of `provider`, "openai" or "anthropic", that was written at a moment; `digest` is
+    of its content."""
     told_by = {"openai": _openai, "anthropic": _anthropic}[provider]
 
     def read(lines: Iterable[bytes], pruned_before_ns: int) -> tuple[list[Fact], list[tuple[bytes, str]]]:
@@ -38,7 +41,7 @@ def reader(provider: str, written_at_ns: int) -> Reads:
             if not line.strip():
                 continue
             try:
-                good.append(_fact(told_by(_object(line), written_at_ns), pruned_before_ns))
+                good.append(_fact(told_by(_object(line), written_at_ns, digest), pruned_before_ns))
             except BadLine as error:
                 wrong.append((f"{len(line)} bytes of {provider}'s, not kept".encode(), str(error)))
         return good, wrong
@@ -65,7 +68,7 @@ def _object(line: bytes) -> dict[str, Any]:
     return told
 
 
-def _openai(told: dict[str, Any], written_at_ns: int) -> dict[str, Any]:
+def _openai(told: dict[str, Any], written_at_ns: int, digest: str) -> dict[str, Any]:
     response, error = _member(told, "response"), _member(told, "error")
     if not response and not error:
         raise BadLine("neither a response nor an error: no result of OpenAI's batch API")
@@ -76,7 +79,7 @@ def _openai(told: dict[str, Any], written_at_ns: int) -> dict[str, Any]:
     failure = error or _member(body, "error")
     succeeded = type(status) is int and status < 400 and not failure
     return {
-        "call_id": uuid7_of(made_ns, _identity("openai", told, body)),
+        "call_id": uuid7_of(made_ns, _identity("openai", told, body, digest)),
         "ended_at_ns": at_ns,
         "provider": "openai",
         "model": body.get("model"),
@@ -89,7 +92,7 @@ def _openai(told: dict[str, Any], written_at_ns: int) -> dict[str, Any]:
     }
 
 
-def _anthropic(told: dict[str, Any], written_at_ns: int) -> dict[str, Any]:
+def _anthropic(told: dict[str, Any], written_at_ns: int, digest: str) -> dict[str, Any]:
     result = _member(told, "result")
     kind = result.get("type")
     if kind not in ("succeeded", *_ENDS):
@@ -99,7 +102,7 @@ def _anthropic(told: dict[str, Any], written_at_ns: int) -> dict[str, Any]:
     failure = _member(error, "error") or error
     succeeded = kind == "succeeded"
     return {
-        "call_id": uuid7_of(0, _identity("anthropic", told, message)),
+        "call_id": uuid7_of(0, _identity("anthropic", told, message, digest)),
         "ended_at_ns": written_at_ns,
         "provider": "anthropic",
         "model": message.get("model"),
@@ -126,9 +129,11 @@ def _attributes(told: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
     return {**kept, "usage": found} if found else kept
 
 
-def _identity(provider: str, told: dict[str, Any], body: dict[str, Any]) -> bytes:
+def _identity(provider: str, told: dict[str, Any], body: dict[str, Any], digest: str) -> bytes:
     """What only this result has."""
     parts = [provider, *(str(source.get(name)) for source, name in ((told, "id"), (told, "custom_id"), (body, "id")))]
+    if told.get("id") is None and body.get("id") is None:
+        parts.append(digest)
     return "\0".join(parts).encode("utf-8", "surrogateescape")
 
 

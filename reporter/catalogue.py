@@ -80,7 +80,7 @@ class Catalogue:
             or _LIBRARY_PRICES & prices.keys()
             or "input_mtok" not in prices
         ):
-            return _by_library(provider, info, context)
+            return _by_library(provider, info, context, reasons="output_reasoning_mtok" in prices)
         return by_token(prices)
 
     def days_of_change(self, provider_name: str | None, model: str) -> set[int]:
@@ -262,14 +262,25 @@ def _rated_later(provider: Provider, info: ModelInfo, hours: Sequence[datetime],
     return None
 
 
-def _by_library(provider: Provider, info: ModelInfo, context: dict[str, str] | None) -> Rated:
-    """The library's own arithmetic, for prices that change within the day or count more than tokens."""
+def _by_library(provider: Provider, info: ModelInfo, context: dict[str, str] | None, *, reasons: bool) -> Rated:
+    """The library's own arithmetic, for prices that change within the day or count more than tokens.
+
+    `reasons`: reasoning has a price of its own.
+    """
     from genai_prices import Usage as LibraryUsage
 
-    def rate(at_ns: int, tokens: int, read: int, write: int, hour: int, output: int) -> int | None:
+    def rate(
+        at_ns: int, tokens: int, read: int, write: int, hour: int, output: int, reasoning: int | None
+    ) -> int | None:
         if read + write > tokens or hour > write:
             return None
+        if reasons and (reasoning if output else 0) is None:  # how much of the output it was is not known
+            return None
+        if reasons and (reasoning or 0) > output:
+            return None
         cached = {"cache_read_tokens": read, "cache_write_tokens": write, "cache_write_1h_tokens": hour}
+        if reasons:
+            cached["output_reasoning_tokens"] = reasoning or 0
         usage = LibraryUsage(
             input_tokens=tokens, output_tokens=output, **{name: count for name, count in cached.items() if count}
         )

@@ -9,13 +9,15 @@ from itertools import pairwise
 
 from sqlalchemy import Connection
 
+from reporter import state
 from reporter.errors import ConfigError
 from reporter.report.calls import read_calls
 from reporter.report.labels import read_groups
 from reporter.report.model import CallWindow
 from reporter.report.windows import round_up
+from reporter.retention import PRUNED_BEFORE
 from reporter.slo.durations import format_duration
-from reporter.tally import MINUTE_NS
+from reporter.tally import MINUTE_NS, RESOLUTIONS
 
 BY = {"job": "batch_job", "model": "model", "provider": "provider", "operation": "operation", "day": "day"}
 """What people may ask by, and the column it is."""
@@ -48,6 +50,8 @@ class Costs:
 
     since_ns: int
     until_ns: int
+    is_cut: bool
+    """Whether more was asked: for the rest tallies were pruned, so that it can't be told exactly."""
     rows: tuple[CostRow, ...]
 
     @property
@@ -71,15 +75,18 @@ class Costs:
 def read_costs(connection: Connection, by: Sequence[str], *, as_of_ns: int, length_ns: int) -> Costs:
     """What the calls cost that ended in the last `length_ns` before `as_of_ns`, by the names in `by` (of BY); whole minutes.
 
+    Where tallies were pruned, of what of that time can be told exactly.
+
     Raises:
         ConfigError: a name is none of BY, or there twice.
     """
     check_names(by)
-    end = round_up(as_of_ns)
-    start = end - -(-length_ns // MINUTE_NS)
+    asked = (round_up(as_of_ns) - -(-length_ns // MINUTE_NS), round_up(as_of_ns))
+    start, end = exact_part(connection, *asked)
     groups = read_groups(connection, [BY[name] for name in by if name != "day"], _ALL)
     rows = []
-    for first, last in _days(start, end) if "day" in by else [(start, end)]:
+    spans = _days(start, end) if "day" in by else [(start, end)]
+    for first, last in spans if start < end else ():
         length = (last - first) * MINUTE_NS
         for stats in read_calls(connection, groups, last, [length]):
             window = stats.windows[format_duration(length)]
@@ -89,7 +96,19 @@ def read_costs(connection: Connection, by: Sequence[str], *, as_of_ns: int, leng
             told |= {name: dict(stats.labels)[BY[name]] for name in by if name != "day"}
             rows.append(CostRow(values={name: told[name] for name in by}, window=window))
     rows.sort(key=lambda row: (row.values.get("day", ""), -row.window.cost_nanousd, *row.values.values()))
-    return Costs(since_ns=start * MINUTE_NS, until_ns=end * MINUTE_NS, rows=tuple(rows))
+    return Costs(since_ns=start * MINUTE_NS, until_ns=end * MINUTE_NS, is_cut=(start, end) != asked, rows=tuple(rows))
+
+
+def exact_part(connection: Connection, first: int, end: int) -> tuple[int, int]:
+    """The part of the minutes [first, end) that tallies can tell of: cut to whole hours where minutes are gone, and so on."""
+    pruned = {size: state.get_integer(connection, name) for size, name in PRUNED_BEFORE.items()}
+    for size, coarser in pairwise(RESOLUTIONS):
+        if first % coarser and first < pruned[size]:
+            first = -(-first // coarser) * coarser
+        if end % coarser and end // coarser * coarser < pruned[size]:
+            end = end // coarser * coarser
+    first = max(first, pruned[RESOLUTIONS[-1]])
+    return first, max(first, end)
 
 
 def check_names(by: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ living processes are read and left alone.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -67,6 +68,31 @@ def ingest_file(
     except OSError as error:
         raise StoreError(f"{path}: can't be read: {error.strerror}") from None
     return Ingested(lines=lines, bad=bad)
+
+
+def batch_reader(store: Store, path: Path, provider: str) -> Reads:
+    """What reads a result file of a provider's batch API.
+
+    When a file of this content was first read, and of which moment it was then, is kept: its results are of that moment for
+    ever, so that what was counted and pruned since is not taken for new.
+
+    Raises:
+        StoreError: the file can't be read.
+    """
+    from reporter.batches import reader  # few ingest such files
+
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()[:32]
+        written_ns = path.stat().st_mtime_ns
+    except OSError as error:
+        raise StoreError(f"{path}: can't be read: {error.strerror}") from None
+    name = f"batch_file_{digest}"
+    with store.append() as connection:
+        known = state.get(connection, name)
+        if known is None:
+            state.put(connection, name, str(written_ns))
+    return reader(provider, written_ns if known is None else int(known), digest)
 
 
 def ingest_spool(store: Store, directory: str, progress: Callable[[int], None] = lambda size: None) -> Ingested:

@@ -26,7 +26,8 @@ class Usage(NamedTuple):
     cache_read_tokens: int | None
     cache_write_tokens: int | None  # including those kept for an hour
     cache_write_1h_tokens: int | None
-    output_tokens: int | None
+    output_tokens: int | None  # including reasoning
+    reasoning_tokens: int | None = None  # which matter where the price of reasoning is another
 
 
 class Price(NamedTuple):
@@ -59,10 +60,10 @@ class Offer(NamedTuple):
 
     def cost(self, at_ns: int, usage: Sequence[int | None]) -> int | None:
         """Nano-dollars of `usage`, a count that is not told being 0; None where none is, or they contradict each other."""
-        tokens, read, write, write_1h, output = usage
+        tokens, read, write, write_1h, output, reasoning = usage
         if tokens is None and output is None:
             return None
-        return self.rate(at_ns, tokens or 0, read or 0, write or 0, write_1h or 0, output or 0)
+        return self.rate(at_ns, tokens or 0, read or 0, write or 0, write_1h or 0, output or 0, reasoning)
 
 
 class Listed(NamedTuple):

@@ -2,6 +2,7 @@
 
 SQLite     the file opened read-only; an authorizer lets reading through and nothing else (read-only alone allows ATTACH and
            VACUUM INTO); lengths limited; a deadline looked at every few thousand steps of its machine
+           (not within one function, such as instr over a megabyte: `Watchdog` is for what does not come back)
 Postgres   a read-only transaction of a read-only session; the query as a cursor's, because only a query can be declared as
            one, by the protocol that takes one command at a time; a time limit in the server, and one here that cancels.
            What a role may read, and which functions it may call, is the role's affair: docs/questions.md has one that
@@ -10,7 +11,10 @@ Postgres   a read-only transaction of a read-only session; the query as a cursor
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -37,6 +41,49 @@ class Answer:
 
     columns: tuple[str, ...]
     rows: Iterator[tuple[Any, ...]]
+
+
+class Watchdog:
+    """Ends this process where the database does not come back: a server that stands still, a function that never ends.
+
+    Nothing gentler is left then: neither can be interrupted.  For a program that does nothing else.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._since: float | None = None
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(min(0.2, self._seconds / 4))
+            since = self._since
+            if since is not None and time.monotonic() - since > self._seconds:
+                told = f"reporter: the database did not come back within {self._seconds:g} s; ask for less\n"
+                sys.stderr.write(told)
+                sys.stderr.flush()
+                os._exit(QueryError.exit_code)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """While the database has the word."""
+        self._since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._since = None
+
+    def over(self, rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+        """The same rows, each waited for under watch."""
+        while True:
+            self._since = time.monotonic()
+            try:
+                row = next(rows)
+            except StopIteration:
+                return
+            finally:
+                self._since = None
+            yield row
 
 
 @contextmanager
@@ -78,6 +125,9 @@ def _ask_sqlite(store: Store, query: str, seconds: float) -> Iterator[Answer]:
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_CELL_BYTES)
             connection.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, MOST_QUERY_BYTES)
             connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+            connection.setlimit(
+                sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1_000
+            )  # no clock is looked at while one is matched
             connection.set_authorizer(allowed)
             connection.set_progress_handler(over, _STEPS)
             try:
@@ -94,7 +144,7 @@ def _ask_sqlite(store: Store, query: str, seconds: float) -> Iterator[Answer]:
 def _sqlite_words(error: Exception, seconds: float, late: bool) -> str:
     if late:
         return f"not done within {seconds:g} s; --timeout allows more, a WHERE on time needs less"
-    if "not authorized" in str(error) or "prohibited" in str(error):
+    if any(word in str(error) for word in ("not authorized", "authorization denied", "prohibited")):
         return "only reading is allowed here"
     if "one statement at a time" in str(error):
         return "one query at a time"

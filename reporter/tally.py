@@ -310,27 +310,31 @@ def _priced(
     costs, sources = list(calls.cost_nanousd), list(calls.cost_source)
     names: list[str | None] = [None] * len(costs)
     day, asked, served, offer = -1, None, None, None
-    for index, (cost, at_ns, tokens, read, write, write_1h, output, price_class, answered, usage_status, flags) in enumerate(
+    for index, (cost, at_ns, tokens, read, write, write_1h, output, reasoning, kind, answered, told, flags) in enumerate(
         zip(
             costs, calls.ended_at_ns, calls.input_tokens, calls.cache_read_tokens, calls.cache_write_tokens,
-            calls.cache_write_1h_tokens, calls.output_tokens, calls.price_class, calls.response_model,
-            calls.usage_status, calls.flags, strict=True,
+            calls.cache_write_1h_tokens, calls.output_tokens, calls.reasoning_tokens, calls.price_class,
+            calls.response_model, calls.usage_status, calls.flags, strict=True,
         )
     ):  # fmt: skip
         if cost is not None:
             if sources[index] is None:
                 sources[index] = "reported"
-        elif prices is None or not series.model:
+        elif (
+            prices is None
+            or not series.model
+            or not ((told == "complete" and flags is None) or is_counted(told, flags))
+        ):
             continue
         elif tokens is None and output is None:
-            if is_refused(calls.status[index], usage_status, calls.http_status[index]):
+            if is_refused(calls.status[index], told, calls.http_status[index]):
                 costs[index], sources[index] = 0, REFUSED
-        elif (usage_status == "complete" and flags is None) or is_counted(usage_status, flags):
-            if day != at_ns // DAY_NS or asked != price_class or served != answered:
-                day, asked, served = at_ns // DAY_NS, price_class, answered
-                offer = prices.offer(series.provider, series.model, day, price_class, answered)
+        else:
+            if day != at_ns // DAY_NS or asked != kind or served != answered:
+                day, asked, served = at_ns // DAY_NS, kind, answered
+                offer = prices.offer(series.provider, series.model, day, kind, answered)
             if offer is not None:
-                cost = offer.rate(at_ns, tokens or 0, read or 0, write or 0, write_1h or 0, output or 0)
+                cost = offer.rate(at_ns, tokens or 0, read or 0, write or 0, write_1h or 0, output or 0, reasoning)
                 if cost is not None:
                     costs[index], sources[index] = cost, offer.source
                     if offer.model != series.model:

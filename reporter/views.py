@@ -37,15 +37,21 @@ def _views(dialect: str) -> dict[str, str]:
         else "to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:00\"Z\"')"
     )
     exploded = (
-        "CAST(member.value AS TEXT) AS value FROM calls, json_each(calls.attributes) AS member"
+        "CASE member.type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE CAST(member.value AS TEXT) END AS value"
+        " FROM calls, json_each(calls.attributes) AS member"
         if dialect == "sqlite"
-        else "member.value FROM calls, jsonb_each_text(calls.attributes::jsonb) AS member"
+        else "member.value FROM calls, json_each_text(calls.attributes::json) AS member"  # as it is written there
+    )
+    pruned = (
+        f"(SELECT coalesce(max(CAST(value AS {'INTEGER' if dialect == 'sqlite' else 'BIGINT'})), 0) FROM state"
+        " WHERE name = 'calls_pruned_before_ns')"
     )
 
     def days_ago(column: str) -> str:
-        """Whole days of 24 hours that have passed since."""
+        """Whole days of 24 hours that have passed since; below 0 for what is still to come."""
         if dialect == "sqlite":
-            return f"(CAST(strftime('%s', 'now') AS INTEGER) - {column} / 1000000000) / 86400 AS days_ago"
+            passed = f"(CAST(strftime('%s', 'now') AS INTEGER) - {column} / 1000000000)"
+            return f"({passed} - CASE WHEN {passed} < 0 THEN 86399 ELSE 0 END) / 86400 AS days_ago"
         return f"CAST(floor((extract(epoch FROM now()) - {column} / 1000000000) / 86400) AS BIGINT) AS days_ago"
 
     speed = f"""CASE WHEN coalesce(output_tokens, 0) = 0 OR coalesce(duration_ns, 0) = 0 THEN NULL
@@ -88,12 +94,16 @@ def _views(dialect: str) -> dict[str, str]:
 
     output = f"""CASE WHEN coalesce(c.output_tokens, 0) = 0 THEN 0
     ELSE {nanousd("c.output_tokens", "p.output_nanousd_per_mtok")} END"""
+    unpriced = "sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END)"
+    # Nothing but calls that cost 0, as refused ones do, beside calls without a price: then nothing is known.
+    known_sum = f"CASE WHEN {unpriced} = 0 OR sum(cost_nanousd) > 0 THEN sum(cost_nanousd) END"
+    limited = "http_status = 429 OR error_type IN ('429', 'rate_limit_exceeded', 'rate_limit_error', 'RateLimitError')"
     measures = f"""count(*) AS calls,
   sum(CASE WHEN status = 'success' THEN 0 ELSE 1 END) AS errors,
   CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
   CAST(coalesce(sum(output_tokens), 0) AS BIGINT) AS output_tokens,
-  {scaled("sum(cost_nanousd)", "cost_usd")},
-  sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) AS unpriced_calls"""
+  {scaled(known_sum, "cost_usd")},
+  {unpriced} AS unpriced_calls"""
     return {
         "v_calls": f"""SELECT call_id, {moment("ended_at_ns", "ended_at")}, {moment("started_at_ns", "started_at")},
   {scaled("duration_ns", "duration_seconds")}, {scaled("ttft_ns", "ttft_seconds")},
@@ -109,15 +119,15 @@ FROM calls""",
   {moment("r.ended_at_ns", "ended_at")}, {scaled("r.duration_ns", "duration_seconds")},
   r.status, r.exit_code, r.error_type, r.items, r.host, r.pid, c.calls, c.errors, c.input_tokens, c.output_tokens,
   {scaled("c.cost_nanousd", "cost_usd")}, CAST(c.cost_nanousd AS {real}) / 1e9 / nullif(r.items, 0) AS cost_usd_per_item,
-  c.unpriced_calls, {days_ago("r.started_at_ns")}
+  c.unpriced_calls, CASE WHEN r.started_at_ns < {pruned} THEN 1 ELSE 0 END AS calls_pruned, {days_ago("r.started_at_ns")}
 FROM runs r LEFT JOIN (
   SELECT run_id, count(*) AS calls, sum(CASE WHEN status = 'success' THEN 0 ELSE 1 END) AS errors,
     CAST(sum(input_tokens) AS BIGINT) AS input_tokens, CAST(sum(output_tokens) AS BIGINT) AS output_tokens,
-    CAST(sum(cost_nanousd) AS BIGINT) AS cost_nanousd,
-    sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) AS unpriced_calls
+    CAST({known_sum} AS BIGINT) AS cost_nanousd, {unpriced} AS unpriced_calls
   FROM calls GROUP BY run_id
-) c ON c.run_id = r.run_id""",
-        "v_cost_daily": f"""SELECT {day} AS day, {measures}
+) c ON c.run_id = r.run_id AND r.started_at_ns >= {pruned}""",
+        "v_cost_daily": f"""SELECT {day} AS day, {measures},
+  CASE WHEN {day} = {date_of(pruned)} THEN 1 ELSE 0 END AS pruned
 FROM calls GROUP BY 1""",
         "v_cost_by_model": f"""SELECT provider, model, {measures}
 FROM calls WHERE model IS NOT NULL GROUP BY provider, model""",
@@ -125,7 +135,7 @@ FROM calls WHERE model IS NOT NULL GROUP BY provider, model""",
 FROM calls GROUP BY batch_job""",
         "v_errors": f"""SELECT {hour} AS hour, provider, model, operation, count(*) AS calls,
   {calls_that("status <> 'success'", "errors")}, {calls_that("status = 'timeout'", "timeouts")},
-  {calls_that("error_type = '429'", "rate_limited")}, {calls_that("status IN ('cancelled', 'abandoned')", "given_up")},
+  {calls_that(limited, "rate_limited")}, {calls_that("status IN ('cancelled', 'abandoned')", "given_up")},
   {calls_that("status = 'lost'", "lost")}, CAST(coalesce(sum(retries), 0) AS BIGINT) AS retries,
   {scaled("sum(CASE WHEN status <> 'success' THEN cost_nanousd END)", "wasted_usd")}
 FROM calls GROUP BY 1, provider, model, operation""",
@@ -160,6 +170,7 @@ WHERE c.model IS NOT NULL AND (c.input_tokens IS NOT NULL OR c.output_tokens IS 
   {calls_that("usage_status = 'missing' OR (input_tokens IS NULL AND output_tokens IS NULL)", "calls_without_usage")},
   {calls_that("usage_status = 'partial'", "calls_with_partial_usage")},
   {calls_that("flags LIKE '%tokens%' OR flags LIKE '%models%'", "calls_with_wrong_counts")},
+  {calls_that("price_class IS NOT NULL", "calls_in_a_class")},
   {moment("min(ended_at_ns)", "first_at")}, {moment("max(ended_at_ns)", "last_at")}
 FROM calls WHERE model IS NOT NULL AND cost_nanousd IS NULL AND folded = 1 GROUP BY provider, model""",
         "v_slo": f"""SELECT name AS slo, good, bad, CAST(good AS {real}) / nullif(good + bad, 0) AS sli_ratio,

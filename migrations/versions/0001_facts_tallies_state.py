@@ -240,37 +240,37 @@ SQLITE = (
       finish_reason, trace_id, attributes, flags, CASE WHEN coalesce(output_tokens, 0) = 0 OR coalesce(duration_ns, 0) = 0 THEN NULL
         WHEN ttft_ns < duration_ns AND output_tokens > 1 THEN CAST(output_tokens - 1 AS REAL) * 1e9 / (duration_ns - ttft_ns)
         ELSE CAST(output_tokens AS REAL) * 1e9 / duration_ns END AS tokens_per_second,
-      strftime('%Y-%m-%d', ended_at_ns / 1000000000, 'unixepoch') AS day, strftime('%Y-%m-%dT%H:00Z', ended_at_ns / 1000000000, 'unixepoch') AS hour, (CAST(strftime('%s', 'now') AS INTEGER) - ended_at_ns / 1000000000) / 86400 AS days_ago
+      strftime('%Y-%m-%d', ended_at_ns / 1000000000, 'unixepoch') AS day, strftime('%Y-%m-%dT%H:00Z', ended_at_ns / 1000000000, 'unixepoch') AS hour, ((CAST(strftime('%s', 'now') AS INTEGER) - ended_at_ns / 1000000000) - CASE WHEN (CAST(strftime('%s', 'now') AS INTEGER) - ended_at_ns / 1000000000) < 0 THEN 86399 ELSE 0 END) / 86400 AS days_ago
     FROM calls""",
     """CREATE VIEW v_attributes AS
-    SELECT call_id, member.key AS name, CAST(member.value AS TEXT) AS value FROM calls, json_each(calls.attributes) AS member""",
+    SELECT call_id, member.key AS name, CASE member.type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE CAST(member.value AS TEXT) END AS value FROM calls, json_each(calls.attributes) AS member""",
     """CREATE VIEW v_runs AS
     SELECT r.run_id, r.batch_job, strftime('%Y-%m-%dT%H:%M:%S', r.started_at_ns / 1000000000, 'unixepoch') || printf('.%03dZ', r.started_at_ns / 1000000 % 1000) AS started_at,
       strftime('%Y-%m-%dT%H:%M:%S', r.ended_at_ns / 1000000000, 'unixepoch') || printf('.%03dZ', r.ended_at_ns / 1000000 % 1000) AS ended_at, CAST(r.duration_ns AS REAL) / 1e9 AS duration_seconds,
       r.status, r.exit_code, r.error_type, r.items, r.host, r.pid, c.calls, c.errors, c.input_tokens, c.output_tokens,
       CAST(c.cost_nanousd AS REAL) / 1e9 AS cost_usd, CAST(c.cost_nanousd AS REAL) / 1e9 / nullif(r.items, 0) AS cost_usd_per_item,
-      c.unpriced_calls, (CAST(strftime('%s', 'now') AS INTEGER) - r.started_at_ns / 1000000000) / 86400 AS days_ago
+      c.unpriced_calls, CASE WHEN r.started_at_ns < (SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM state WHERE name = 'calls_pruned_before_ns') THEN 1 ELSE 0 END AS calls_pruned, ((CAST(strftime('%s', 'now') AS INTEGER) - r.started_at_ns / 1000000000) - CASE WHEN (CAST(strftime('%s', 'now') AS INTEGER) - r.started_at_ns / 1000000000) < 0 THEN 86399 ELSE 0 END) / 86400 AS days_ago
     FROM runs r LEFT JOIN (
       SELECT run_id, count(*) AS calls, sum(CASE WHEN status = 'success' THEN 0 ELSE 1 END) AS errors,
         CAST(sum(input_tokens) AS BIGINT) AS input_tokens, CAST(sum(output_tokens) AS BIGINT) AS output_tokens,
-        CAST(sum(cost_nanousd) AS BIGINT) AS cost_nanousd,
-        sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) AS unpriced_calls
+        CAST(CASE WHEN sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) = 0 OR sum(cost_nanousd) > 0 THEN sum(cost_nanousd) END AS BIGINT) AS cost_nanousd, sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) AS unpriced_calls
       FROM calls GROUP BY run_id
-    ) c ON c.run_id = r.run_id""",
+    ) c ON c.run_id = r.run_id AND r.started_at_ns >= (SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM state WHERE name = 'calls_pruned_before_ns')""",
     """CREATE VIEW v_cost_daily AS
     SELECT strftime('%Y-%m-%d', ended_at_ns / 1000000000, 'unixepoch') AS day, count(*) AS calls,
       sum(CASE WHEN status = 'success' THEN 0 ELSE 1 END) AS errors,
       CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
       CAST(coalesce(sum(output_tokens), 0) AS BIGINT) AS output_tokens,
-      CAST(sum(cost_nanousd) AS REAL) / 1e9 AS cost_usd,
-      sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) AS unpriced_calls
+      CAST(CASE WHEN sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) = 0 OR sum(cost_nanousd) > 0 THEN sum(cost_nanousd) END AS REAL) / 1e9 AS cost_usd,
+      sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) AS unpriced_calls,
+      CASE WHEN strftime('%Y-%m-%d', ended_at_ns / 1000000000, 'unixepoch') = strftime('%Y-%m-%d', (SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM state WHERE name = 'calls_pruned_before_ns') / 1000000000, 'unixepoch') THEN 1 ELSE 0 END AS pruned
     FROM calls GROUP BY 1""",
     """CREATE VIEW v_cost_by_model AS
     SELECT provider, model, count(*) AS calls,
       sum(CASE WHEN status = 'success' THEN 0 ELSE 1 END) AS errors,
       CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
       CAST(coalesce(sum(output_tokens), 0) AS BIGINT) AS output_tokens,
-      CAST(sum(cost_nanousd) AS REAL) / 1e9 AS cost_usd,
+      CAST(CASE WHEN sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) = 0 OR sum(cost_nanousd) > 0 THEN sum(cost_nanousd) END AS REAL) / 1e9 AS cost_usd,
       sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) AS unpriced_calls
     FROM calls WHERE model IS NOT NULL GROUP BY provider, model""",
     """CREATE VIEW v_cost_by_job AS
@@ -278,13 +278,13 @@ SQLITE = (
       sum(CASE WHEN status = 'success' THEN 0 ELSE 1 END) AS errors,
       CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
       CAST(coalesce(sum(output_tokens), 0) AS BIGINT) AS output_tokens,
-      CAST(sum(cost_nanousd) AS REAL) / 1e9 AS cost_usd,
+      CAST(CASE WHEN sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) = 0 OR sum(cost_nanousd) > 0 THEN sum(cost_nanousd) END AS REAL) / 1e9 AS cost_usd,
       sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) AS unpriced_calls
     FROM calls GROUP BY batch_job""",
     """CREATE VIEW v_errors AS
     SELECT strftime('%Y-%m-%dT%H:00Z', ended_at_ns / 1000000000, 'unixepoch') AS hour, provider, model, operation, count(*) AS calls,
       sum(CASE WHEN status <> 'success' THEN 1 ELSE 0 END) AS errors, sum(CASE WHEN status = 'timeout' THEN 1 ELSE 0 END) AS timeouts,
-      sum(CASE WHEN error_type = '429' THEN 1 ELSE 0 END) AS rate_limited, sum(CASE WHEN status IN ('cancelled', 'abandoned') THEN 1 ELSE 0 END) AS given_up,
+      sum(CASE WHEN http_status = 429 OR error_type IN ('429', 'rate_limit_exceeded', 'rate_limit_error', 'RateLimitError') THEN 1 ELSE 0 END) AS rate_limited, sum(CASE WHEN status IN ('cancelled', 'abandoned') THEN 1 ELSE 0 END) AS given_up,
       sum(CASE WHEN status = 'lost' THEN 1 ELSE 0 END) AS lost, CAST(coalesce(sum(retries), 0) AS BIGINT) AS retries,
       CAST(sum(CASE WHEN status <> 'success' THEN cost_nanousd END) AS REAL) / 1e9 AS wasted_usd
     FROM calls GROUP BY 1, provider, model, operation""",
@@ -312,7 +312,7 @@ SQLITE = (
       AND coalesce(c.input_tokens, 0) > p.above_tokens AND (p.up_to_tokens IS NULL OR coalesce(c.input_tokens, 0) <= p.up_to_tokens)
     WHERE c.model IS NOT NULL""",
     """CREATE VIEW v_what_if AS
-    SELECT c.call_id, strftime('%Y-%m-%d', ended_at_ns / 1000000000, 'unixepoch') AS day, (CAST(strftime('%s', 'now') AS INTEGER) - c.ended_at_ns / 1000000000) / 86400 AS days_ago, c.batch_job, c.provider, c.model,
+    SELECT c.call_id, strftime('%Y-%m-%d', ended_at_ns / 1000000000, 'unixepoch') AS day, ((CAST(strftime('%s', 'now') AS INTEGER) - c.ended_at_ns / 1000000000) - CASE WHEN (CAST(strftime('%s', 'now') AS INTEGER) - c.ended_at_ns / 1000000000) < 0 THEN 86399 ELSE 0 END) / 86400 AS days_ago, c.batch_job, c.provider, c.model,
       coalesce(c.price_class, '') AS price_class, CAST(c.cost_nanousd AS REAL) / 1e9 AS cost_usd,
       p.provider AS on_provider, p.model AS on_model, p.price_class AS on_price_class,
       CASE WHEN p.provider = coalesce(c.provider, '') AND p.model = coalesce(c.priced_model, c.model) THEN 1 ELSE 0 END AS same_model,
@@ -332,6 +332,7 @@ SQLITE = (
       sum(CASE WHEN usage_status = 'missing' OR (input_tokens IS NULL AND output_tokens IS NULL) THEN 1 ELSE 0 END) AS calls_without_usage,
       sum(CASE WHEN usage_status = 'partial' THEN 1 ELSE 0 END) AS calls_with_partial_usage,
       sum(CASE WHEN flags LIKE '%tokens%' OR flags LIKE '%models%' THEN 1 ELSE 0 END) AS calls_with_wrong_counts,
+      sum(CASE WHEN price_class IS NOT NULL THEN 1 ELSE 0 END) AS calls_in_a_class,
       strftime('%Y-%m-%dT%H:%M:%S', min(ended_at_ns) / 1000000000, 'unixepoch') || printf('.%03dZ', min(ended_at_ns) / 1000000 % 1000) AS first_at, strftime('%Y-%m-%dT%H:%M:%S', max(ended_at_ns) / 1000000000, 'unixepoch') || printf('.%03dZ', max(ended_at_ns) / 1000000 % 1000) AS last_at
     FROM calls WHERE model IS NOT NULL AND cost_nanousd IS NULL AND folded = 1 GROUP BY provider, model""",
     """CREATE VIEW v_slo AS
@@ -582,34 +583,34 @@ POSTGRESQL = (
       to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day, to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:00"Z"') AS hour, CAST(floor((extract(epoch FROM now()) - ended_at_ns / 1000000000) / 86400) AS BIGINT) AS days_ago
     FROM calls""",
     """CREATE VIEW v_attributes AS
-    SELECT call_id, member.key AS name, member.value FROM calls, jsonb_each_text(calls.attributes::jsonb) AS member""",
+    SELECT call_id, member.key AS name, member.value FROM calls, json_each_text(calls.attributes::json) AS member""",
     """CREATE VIEW v_runs AS
     SELECT r.run_id, r.batch_job, to_char(to_timestamp(r.started_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS') || '.' || lpad((r.started_at_ns / 1000000 % 1000)::text, 3, '0') || 'Z' AS started_at,
       to_char(to_timestamp(r.ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS') || '.' || lpad((r.ended_at_ns / 1000000 % 1000)::text, 3, '0') || 'Z' AS ended_at, CAST(r.duration_ns AS DOUBLE PRECISION) / 1e9 AS duration_seconds,
       r.status, r.exit_code, r.error_type, r.items, r.host, r.pid, c.calls, c.errors, c.input_tokens, c.output_tokens,
       CAST(c.cost_nanousd AS DOUBLE PRECISION) / 1e9 AS cost_usd, CAST(c.cost_nanousd AS DOUBLE PRECISION) / 1e9 / nullif(r.items, 0) AS cost_usd_per_item,
-      c.unpriced_calls, CAST(floor((extract(epoch FROM now()) - r.started_at_ns / 1000000000) / 86400) AS BIGINT) AS days_ago
+      c.unpriced_calls, CASE WHEN r.started_at_ns < (SELECT coalesce(max(CAST(value AS BIGINT)), 0) FROM state WHERE name = 'calls_pruned_before_ns') THEN 1 ELSE 0 END AS calls_pruned, CAST(floor((extract(epoch FROM now()) - r.started_at_ns / 1000000000) / 86400) AS BIGINT) AS days_ago
     FROM runs r LEFT JOIN (
       SELECT run_id, count(*) AS calls, sum(CASE WHEN status = 'success' THEN 0 ELSE 1 END) AS errors,
         CAST(sum(input_tokens) AS BIGINT) AS input_tokens, CAST(sum(output_tokens) AS BIGINT) AS output_tokens,
-        CAST(sum(cost_nanousd) AS BIGINT) AS cost_nanousd,
-        sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) AS unpriced_calls
+        CAST(CASE WHEN sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) = 0 OR sum(cost_nanousd) > 0 THEN sum(cost_nanousd) END AS BIGINT) AS cost_nanousd, sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) AS unpriced_calls
       FROM calls GROUP BY run_id
-    ) c ON c.run_id = r.run_id""",
+    ) c ON c.run_id = r.run_id AND r.started_at_ns >= (SELECT coalesce(max(CAST(value AS BIGINT)), 0) FROM state WHERE name = 'calls_pruned_before_ns')""",
     """CREATE VIEW v_cost_daily AS
     SELECT to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day, count(*) AS calls,
       sum(CASE WHEN status = 'success' THEN 0 ELSE 1 END) AS errors,
       CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
       CAST(coalesce(sum(output_tokens), 0) AS BIGINT) AS output_tokens,
-      CAST(sum(cost_nanousd) AS DOUBLE PRECISION) / 1e9 AS cost_usd,
-      sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) AS unpriced_calls
+      CAST(CASE WHEN sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) = 0 OR sum(cost_nanousd) > 0 THEN sum(cost_nanousd) END AS DOUBLE PRECISION) / 1e9 AS cost_usd,
+      sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) AS unpriced_calls,
+      CASE WHEN to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD') = to_char(to_timestamp((SELECT coalesce(max(CAST(value AS BIGINT)), 0) FROM state WHERE name = 'calls_pruned_before_ns') / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD') THEN 1 ELSE 0 END AS pruned
     FROM calls GROUP BY 1""",
     """CREATE VIEW v_cost_by_model AS
     SELECT provider, model, count(*) AS calls,
       sum(CASE WHEN status = 'success' THEN 0 ELSE 1 END) AS errors,
       CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
       CAST(coalesce(sum(output_tokens), 0) AS BIGINT) AS output_tokens,
-      CAST(sum(cost_nanousd) AS DOUBLE PRECISION) / 1e9 AS cost_usd,
+      CAST(CASE WHEN sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) = 0 OR sum(cost_nanousd) > 0 THEN sum(cost_nanousd) END AS DOUBLE PRECISION) / 1e9 AS cost_usd,
       sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) AS unpriced_calls
     FROM calls WHERE model IS NOT NULL GROUP BY provider, model""",
     """CREATE VIEW v_cost_by_job AS
@@ -617,13 +618,13 @@ POSTGRESQL = (
       sum(CASE WHEN status = 'success' THEN 0 ELSE 1 END) AS errors,
       CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
       CAST(coalesce(sum(output_tokens), 0) AS BIGINT) AS output_tokens,
-      CAST(sum(cost_nanousd) AS DOUBLE PRECISION) / 1e9 AS cost_usd,
+      CAST(CASE WHEN sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) = 0 OR sum(cost_nanousd) > 0 THEN sum(cost_nanousd) END AS DOUBLE PRECISION) / 1e9 AS cost_usd,
       sum(CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END) AS unpriced_calls
     FROM calls GROUP BY batch_job""",
     """CREATE VIEW v_errors AS
     SELECT to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:00"Z"') AS hour, provider, model, operation, count(*) AS calls,
       sum(CASE WHEN status <> 'success' THEN 1 ELSE 0 END) AS errors, sum(CASE WHEN status = 'timeout' THEN 1 ELSE 0 END) AS timeouts,
-      sum(CASE WHEN error_type = '429' THEN 1 ELSE 0 END) AS rate_limited, sum(CASE WHEN status IN ('cancelled', 'abandoned') THEN 1 ELSE 0 END) AS given_up,
+      sum(CASE WHEN http_status = 429 OR error_type IN ('429', 'rate_limit_exceeded', 'rate_limit_error', 'RateLimitError') THEN 1 ELSE 0 END) AS rate_limited, sum(CASE WHEN status IN ('cancelled', 'abandoned') THEN 1 ELSE 0 END) AS given_up,
       sum(CASE WHEN status = 'lost' THEN 1 ELSE 0 END) AS lost, CAST(coalesce(sum(retries), 0) AS BIGINT) AS retries,
       CAST(sum(CASE WHEN status <> 'success' THEN cost_nanousd END) AS DOUBLE PRECISION) / 1e9 AS wasted_usd
     FROM calls GROUP BY 1, provider, model, operation""",
@@ -671,6 +672,7 @@ POSTGRESQL = (
       sum(CASE WHEN usage_status = 'missing' OR (input_tokens IS NULL AND output_tokens IS NULL) THEN 1 ELSE 0 END) AS calls_without_usage,
       sum(CASE WHEN usage_status = 'partial' THEN 1 ELSE 0 END) AS calls_with_partial_usage,
       sum(CASE WHEN flags LIKE '%tokens%' OR flags LIKE '%models%' THEN 1 ELSE 0 END) AS calls_with_wrong_counts,
+      sum(CASE WHEN price_class IS NOT NULL THEN 1 ELSE 0 END) AS calls_in_a_class,
       to_char(to_timestamp(min(ended_at_ns) / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS') || '.' || lpad((min(ended_at_ns) / 1000000 % 1000)::text, 3, '0') || 'Z' AS first_at, to_char(to_timestamp(max(ended_at_ns) / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS') || '.' || lpad((max(ended_at_ns) / 1000000 % 1000)::text, 3, '0') || 'Z' AS last_at
     FROM calls WHERE model IS NOT NULL AND cost_nanousd IS NULL AND folded = 1 GROUP BY provider, model""",
     """CREATE VIEW v_slo AS

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -18,6 +17,7 @@ from reporter.cli.terminal import console, shown
 from reporter.cli.what_if import tell_what_if
 from reporter.cost import BY, CostRow, Costs, read_costs
 from reporter.errors import ConfigError
+from reporter.report.json_form import moment
 
 _WIDE = 110
 _NARROW_BAR, _WIDE_BAR = 5, 12
@@ -79,6 +79,12 @@ def cost(
         return
     with context.looked_at.read() as connection:
         costs = read_costs(connection, names, as_of_ns=as_of_ns, length_ns=length_ns)
+    if costs.is_cut:
+        click.echo(
+            f"reporter: only from {moment(costs.since_ns)} to {moment(costs.until_ns)}: for the rest tallies were pruned"
+            " (retention), and it can't be told exactly",
+            err=True,
+        )
     if form == "json":
         click.echo(json.dumps(_as_json(costs), indent=2, allow_nan=False))
     elif form == "csv":
@@ -104,16 +110,13 @@ def _rows(costs: Costs) -> Iterator[tuple[Any, ...]]:
 
 
 def _as_json(costs: Costs) -> dict[str, Any]:
-    def moment(at_ns: int) -> str:
-        return datetime.fromtimestamp(at_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
     rows = []
     for row, told in zip(costs.rows, _rows(costs), strict=True):
         asked_by = {name: value or None for name, value in row.values.items()}
         rows.append({**asked_by, **dict(zip(_COLUMNS, told[len(asked_by) :], strict=True))})
     total = {
         "calls": costs.calls, "cost_usd": costs.cost_usd, "unpriced_calls": costs.unpriced_calls,
-        "partial": costs.unpriced_calls > 0,
+        "partial": costs.unpriced_calls > 0 or costs.is_cut,
     }  # fmt: skip
     return {"since": moment(costs.since_ns), "until": moment(costs.until_ns), "total": total, "rows": rows}
 

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import click
 
-from reporter.batches import reader
 from reporter.cli.root import Context
 from reporter.cli.terminal import progress_bar
 from reporter.errors import ConfigError
-from reporter.ingest import ingest_file, ingest_spool
+from reporter.ingest import batch_reader, ingest_file, ingest_spool
 from reporter.lines import read_lines
 from reporter.sinks.spool import directories_for
 
@@ -57,7 +56,7 @@ def ingest(
        "ended_at": "2026-11-01T02:00:00Z", "duration_seconds": 1.2}
     """
     if not files and not spool and not openai_batch and not anthropic_batch:
-        raise ConfigError("ingest: name files, or --spool")
+        raise ConfigError("ingest: name files, --openai-batch or --anthropic-batch files, or --spool")
     bad = 0
     if spool:
         for directory in directories_for(context.config.database):
@@ -69,7 +68,7 @@ def ingest(
     kinds += [(path, "anthropic") for path in anthropic_batch]
     for path, provider in kinds:
         with _bar(path.name, path.stat().st_size if path.is_file() else None) as advance:
-            reads = reader(provider, path.stat().st_mtime_ns) if provider and path.is_file() else read_lines
+            reads = batch_reader(context.store, path, provider) if provider and path.is_file() else read_lines
             done = ingest_file(context.store, path, advance, reads)
         click.echo(f"{path}: {done.lines} lines, {done.bad} bad" + (f", see {path}.bad" if done.bad else ""))
         bad += done.bad

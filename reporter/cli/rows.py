@@ -47,7 +47,7 @@ def as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[st
     """CSV with a header; a text that a spreadsheet would take for a formula gets a quote before it, numbers stay numbers."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
+    writer.writerow(map(_cell, columns))
     for row in rows:
         writer.writerow(map(_cell, row))
         if buffer.tell() > 64 * 1024:
@@ -115,6 +115,9 @@ def write(form: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, p
     else:
         out = console()
         made = table(columns, rows)
+        if not made.row_count:
+            out.print(shown(f"No rows. Columns: {', '.join(columns)}"), soft_wrap=True)
+            return
         if paged and sys.stdout.isatty() and made.row_count + 2 > out.height:
             with out.pager(styles=True):
                 out.print(made)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import click
@@ -18,6 +19,8 @@ from reporter.store import Store, open_store
 from reporter.views import VIEWS
 
 MOST_ROWS = 10_000
+MOST_BYTES = 64 << 20
+_GRACE_SECONDS = 5.0  # that the database has to keep to the limit itself
 _TABLES = ("calls", "runs", "starts", "troubles")  # facts; the rest are the reporter's sums
 
 
@@ -32,7 +35,7 @@ _TABLES = ("calls", "runs", "starts", "troubles")  # facts; the rest are the rep
 def sql(
     context: Context, question: str | None, form: str, schema: bool, limit: int, timeout: str, no_pager: bool
 ) -> None:
-    """Ask the database a QUESTION in SQL, or the one on stdin.  It only reads, whatever is asked.
+    """Ask the database a QUESTION in SQL, or the one on stdin; one that would write is refused.
 
     The views, v_calls and so on, have the same columns on SQLite and Postgres: UTC times, seconds, USD.
 
@@ -42,7 +45,13 @@ def sql(
       reporter sql 'SELECT * FROM v_cost_by_model ORDER BY cost_usd DESC'
       reporter sql --format csv < question.sql > answer.csv
     """
-    store = open_store(context.config.database, must_exist=True, check_version=False)  # whoever asks need not own it
+    try:
+        seconds = parse_duration(timeout) / 1e9
+    except ValueError as error:
+        raise ConfigError(f"--timeout: {error}") from None
+    watchdog = asking.Watchdog(seconds + _GRACE_SECONDS)
+    with watchdog.watching():  # whoever asks need not own it
+        store = open_store(context.config.database, must_exist=True, check_version=False)
     if schema:
         write(form, ("view or table", "columns"), _schema(store), paged=not no_pager)
         return
@@ -50,31 +59,38 @@ def sql(
         if sys.stdin.isatty():
             raise ConfigError("sql: no question; give one in quotes or on stdin, --schema lists what there is")
         question = sys.stdin.read()
-    try:
-        seconds = parse_duration(timeout) / 1e9
-    except ValueError as error:
-        raise ConfigError(f"--timeout: {error}") from None
-    cut = False
+    cut = ""
 
-    def within_limit(rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    def within_limits(rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
         nonlocal cut
+        size = 0
         for number, row in enumerate(rows):
+            size += sum(len(value) for value in row if isinstance(value, str | bytes))
             if number == limit:
-                cut = True
+                cut = f"only the first {limit} rows; --limit allows more"
+            elif size > MOST_BYTES:
+                cut = f"only the first {number} rows, because more than {MOST_BYTES >> 20} MB came; ask for less"
+            if cut:
                 return
             yield row
 
-    with asking.ask(store, question, seconds=seconds) as answer:
-        write(form, answer.columns, within_limit(answer.rows), paged=not no_pager)
+    with ExitStack() as asked:
+        with watchdog.watching():
+            answer = asked.enter_context(asking.ask(store, question, seconds=seconds))
+        write(form, answer.columns, within_limits(watchdog.over(answer.rows)), paged=not no_pager)
     if cut:
-        click.echo(f"reporter: only the first {limit} rows; --limit allows more", err=True)
-    _tell_of_unfolded(store)
+        click.echo(f"reporter: {cut}", err=True)
+    with watchdog.watching():
+        _tell_of_unfolded(store)
 
 
 def _schema(store: Store) -> Iterator[tuple[str, str]]:
-    with store.read() as connection:
-        for name in (*VIEWS, *_TABLES):
-            yield name, ", ".join(connection.execute(text(f"SELECT * FROM {name} LIMIT 0")).keys())
+    for name in (*VIEWS, *_TABLES):
+        try:
+            with store.read() as connection:
+                yield name, ", ".join(connection.execute(text(f"SELECT * FROM {name} LIMIT 0")).keys())
+        except StoreError:  # a role that may not read it
+            continue
 
 
 def _tell_of_unfolded(store: Store) -> None:
