@@ -350,7 +350,8 @@ class Exchange:
                 self._wire.silent = True
         if answer.usage:
             row.set(usage=answer.usage)
-        self._say_usage_status()
+        if known is not None or row.fact["http_status"] < 400:  # of a refusal there is no usage that could be missing
+            self._say_usage_status()
 
     def _served(self, kind: object) -> None:
         """In which price class an answer came; tokens of several have no price, as they are one sum."""

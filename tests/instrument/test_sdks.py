@@ -67,7 +67,9 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "zipped stream": {**STREAM, "model": "gzip-m", "response_model": "gzip-m-2026"},
     "busy": {**WHOLE, "retries": 2, "model": "busy-2", "response_model": "busy-2-2026"},
     "busy stream": {**STREAM, "retries": 1, "model": "gzip-busy-1", "response_model": "gzip-busy-1-2026"},
-    "broken": {**UNTOLD, "status": "error", "error_type": "500", "http_status": 500, "retries": 1},
+    "broken": {  # nothing was served whose usage could be missing
+        **UNTOLD, "status": "error", "error_type": "500", "http_status": 500, "retries": 1, "usage_status": None,
+    },
     "hang": {**UNTOLD, "status": "timeout", "error_type": "ReadTimeout", "http_status": None, "retries": 0},
     "cut": {**UNTOLD, "status": "error", "error_type": "RemoteProtocolError", "http_status": 200, "stream": 1},
     "stall": {**UNTOLD, "status": "timeout", "error_type": "ReadTimeout", "http_status": 200, "stream": 1},
