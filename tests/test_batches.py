@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,30 @@ def test_openais_results_are_calls_once(tmp_path: Path, database_url: str) -> No
     assert told["task-2"] == ("error", "rate_limit_exceeded", 429)
     assert told["task-3"] == ("timeout", "batch_expired", None)
     assert (found["e"]["operation"], found["e"]["input_tokens"]) == ("embeddings", 8)
+
+
+def test_a_file_that_is_fetched_again_after_its_calls_were_pruned_is_not_new(tmp_path: Path, database_url: str) -> None:
+    config = f"database: {json.dumps(database_url)}\nretention: {{calls: 2d, minutes: 2d, hours: 10d, days: 20d}}\n"
+    (tmp_path / "reporter.yaml").write_text(config + "report: {windows: [1h]}\n")
+    old = time.time() - 5 * 86_400
+    os.utime(written(tmp_path / "out.jsonl", ANTHROPIC), (old, old))
+    for command in (["ingest", "--anthropic-batch", "out.jsonl"], ["report"], ["prune"]):
+        done = run(tmp_path, *command)
+        assert done.returncode == 0, done.stderr
+    assert rows(database_url) == []
+    os.utime(tmp_path / "out.jsonl")
+    again = run(tmp_path, "ingest", "--anthropic-batch", "out.jsonl")
+    assert (again.returncode, rows(database_url)) == (1, [])
+    assert "ended before the retention's edge" in (tmp_path / "out.jsonl.bad").read_text()
+
+
+def test_results_of_two_batches_that_have_their_names_alone_are_two_calls(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    for number in (1, 2):
+        written(tmp_path / "out.jsonl", [*ANTHROPIC, anthropic(100 + number)])
+        assert run(tmp_path, "--database", url, "ingest", "--anthropic-batch", "out.jsonl").returncode == 0
+    names = Counter(json.loads(row["attributes"])["custom_id"] for row in rows(url))
+    assert (names["task-1"], names["task-2"], names["task-3"], names["task-4"]) == (1, 2, 2, 2)
 
 
 @pytest.mark.parametrize("made", [CREATED + 0.75, "yesterday", True, -1, 10**30, None])

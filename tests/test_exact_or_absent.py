@@ -75,6 +75,12 @@ CASES: dict[str, tuple[dict[str, Any], int | None, str | None]] = {
     "it was refused after something was served that told no usage": (
         {"model": "chat", "status": "error", "error_type": "429", "http_status": 429, "usage_status": "missing"}, None, None,
     ),
+    "it was refused after another model was asked": (
+        {"model": "chat", "status": "error", "http_status": 429, "flags": "models"}, None, None,
+    ),
+    "it was refused, and told counts that are none": (
+        {"model": "chat", "status": "error", "http_status": 500, "input_tokens": "x", "output_tokens": -3}, None, None,
+    ),
     "a gateway gave up waiting": ({"model": "chat", "status": "error", "error_type": "504", "http_status": 504}, None, None),
     "it broke off": ({"model": "chat", "status": "error", "error_type": "ReadError"}, None, None),
     "it was lost": ({"model": "chat", "status": "lost"}, None, None),
@@ -142,4 +148,4 @@ def test_what_has_no_price_is_listed_with_the_reason(place: Path, database_url: 
     with ask(open_store(database_url), question, seconds=30) as answer:
         (told,) = [tuple(int(value) for value in row) for row in answer.rows]
     unpriced = sum(nanousd is None for _, nanousd, _ in CASES.values())
-    assert told == (unpriced, 4, 2, 5)
+    assert told == (unpriced, 6, 2, 7)

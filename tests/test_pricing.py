@@ -158,3 +158,45 @@ def test_a_price_computed_by_hand() -> None:
 )
 def test_what_is_not_known_has_no_price_rather_than_a_wrong_one(provider: str | None, model: str, usage: Usage) -> None:
     assert PriceList().price(provider, model, AT_NS, usage) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "usage"),
+    [  # prices of more digits than a nano-dollar has
+        ("huggingface_together", "meta-llama/Llama-3.3-70B-Instruct", Usage(1_000_000, None, None, None, 0)),
+        ("huggingface_together", "meta-llama/Llama-3.3-70B-Instruct", Usage(120_000_000, None, None, None, 30_000_000)),
+        ("perplexity", "sonar-deep-research", Usage(1_000, None, None, None, 10_000, 9_000)),  # reasoning costs another
+    ],
+)
+def test_rare_prices_agree_with_the_library_too(provider: str, model: str, usage: Usage) -> None:
+    told = usage._asdict()
+    named = {"output_reasoning_tokens": told.pop("reasoning_tokens"), **told}
+    price = genai_prices.calc_price(
+        genai_prices.Usage(**{name: value for name, value in named.items() if value is not None}),
+        model, provider_id=provider, genai_request_timestamp=datetime.fromtimestamp(AT_NS // 10**9, UTC),
+    )  # fmt: skip
+    exact = int((price.total_price * 10**9).to_integral_value(ROUND_HALF_EVEN))
+    assert PriceList().price(provider, model, AT_NS, usage).nanousd == exact
+
+
+def test_every_price_of_the_catalogue_agrees_with_the_library() -> None:
+    prices, wrong = PriceList(), []
+    usage = Usage(1_234_567, 200_001, None, None, 76_543, 0)
+    for provider, model in prices.catalogue.models():
+        told = {"input_tokens": 1_234_567, "cache_read_tokens": 200_001, "output_tokens": 76_543}
+        try:
+            price = genai_prices.calc_price(
+                genai_prices.Usage(**told), model, provider_id=provider,
+                genai_request_timestamp=datetime.fromtimestamp(AT_NS // 10**9, UTC),
+            )  # fmt: skip
+        except LookupError:
+            continue
+        ours = prices.price(provider, model, AT_NS, usage).nanousd
+        if ours != int((price.total_price * 10**9).to_integral_value(ROUND_HALF_EVEN)):
+            wrong.append((provider, model, ours, price.total_price))
+    assert wrong == []
+
+
+def test_reasoning_of_which_nobody_told_how_much_has_no_price_where_it_costs_another() -> None:
+    usage = Usage(1_000, None, None, None, 10_000)
+    assert PriceList().price("perplexity", "sonar-deep-research", AT_NS, usage) == UNKNOWN

@@ -142,8 +142,7 @@ class Known:
         self.runs = []
         for found in runs:
             mine = [call for call in self.calls if call["run_id"] == found["run_id"]]
-            costs = [call["usd"] for call in mine if call["usd"] is not None]
-            self.runs.append({**found, "calls": mine, "usd": sum(costs) if costs else None})
+            self.runs.append({**found, "calls": mine, "usd": known_usd(mine)})
 
     def by(self, *names: str, where: Callable[[Row], bool] = lambda call: True) -> dict[Any, list[Row]]:
         groups = defaultdict(list)
@@ -160,6 +159,11 @@ def unpriced(calls: list[Row]) -> int:
 def usd(calls: list[Row]) -> float | None:
     costs = [call["usd"] for call in calls if call["usd"] is not None]
     return sum(costs) if costs else None
+
+
+def known_usd(calls: list[Row]) -> float | None:
+    """The same, but nothing is known where calls that cost 0 are all that have a price beside some that have none."""
+    return None if usd(calls) == 0 and unpriced(calls) else usd(calls)
 
 
 def total(calls: list[Row], name: str) -> int:
@@ -185,12 +189,16 @@ def dearer_runs(known: Known) -> list[list[Any]]:
 
 
 def day_over_day(known: Known) -> list[list[Any]]:
-    days = [(day, usd(calls), unpriced(calls)) for (day,), calls in known.by("day").items()]
+    days = [(day, known_usd(calls), unpriced(calls)) for (day,), calls in known.by("day").items()]
     before = [(None, None, None), *days]
     return [
         [day, cost, None if cost is None or earlier is None else cost - earlier, count]
         for (day, cost, count), (_, earlier, _) in zip(days, before, strict=False)
     ]
+
+
+def on(known: Known, day: str) -> list[Row]:
+    return [call for call in known.calls if call["day"] == day]
 
 
 def this_month(known: Known) -> list[Row]:
@@ -320,7 +328,7 @@ def reasoning_usd(model: str, calls: list[Row]) -> float | None:
 IN_AND_OUT = ("input_tokens", "output_tokens")
 EXPECTED: dict[str, Callable[[Known], list[list[Any]]]] = {
     "Spend today and this month": lambda k: [
-        [usd([c for c in k.calls if c["day"] == k.today]) or 0.0, usd(this_month(k)), unpriced(this_month(k))]
+        [usd(on(k, k.today)), unpriced(on(k, k.today)), usd(this_month(k)), unpriced(this_month(k))]
     ],
     "By model in the last 7 days, with shares": shares,
     "By job": lambda k: [
@@ -361,7 +369,8 @@ EXPECTED: dict[str, Callable[[Known], list[list[Any]]]] = {
     "Models without a price": lambda k: [
         [
             *key, len(c), sum("input_tokens" not in call for call in c),
-            sum(call.get("usage_status") == "partial" for call in c), 0, total(c, "input_tokens"), total(c, "output_tokens"),
+            sum(call.get("usage_status") == "partial" for call in c), 0, sum("price_class" in call and its_class(call) != ""
+            for call in c), total(c, "input_tokens"), total(c, "output_tokens"),
         ]
         for key, c in k.by("provider", "model", where=lambda call: call["usd"] is None).items()
     ],
@@ -411,6 +420,58 @@ def test_every_question_has_the_answer_that_hand_made_sums_have(place: tuple[Sto
         ):
             wrong[title] = (rows[:5], expected[:5])
     assert wrong == {}
+
+
+def test_every_question_has_an_answer_where_all_that_is_known_is_nothing(database_url: str, tmp_path: Path) -> None:
+    refused = {"operation": "chat", "model": "m", "status": "error", "http_status": 429, "ended_at": time.time() - 60}
+    silent = {**refused, "http_status": None, "status": "success", "output_tokens": 0, "reasoning_tokens": 0}
+    (tmp_path / "facts.jsonl").write_text(json.dumps(refused) + "\n" + json.dumps(silent) + "\n")
+    store = open_store(database_url)
+    ingest_file(store, tmp_path / "facts.jsonl")
+    cycle.report(store, parse_config("", environ={}), time.time_ns())
+    for question in QUESTIONS.values():
+        with ask(store, question, seconds=30) as answer:
+            list(answer.rows)
+    with ask(store, "SELECT cost_usd, unpriced_calls FROM v_cost_by_model", seconds=30) as answer:
+        assert list(answer.rows) == [(None, 1)]
+
+
+def test_money_per_item_is_the_same_after_calls_were_pruned(database_url: str, tmp_path: Path) -> None:
+    facts = []
+    for day in range(10):
+        started = time.time() - day * DAY - 3600
+        run_id = f"r-{day}"
+        facts.append(
+            {
+                "kind": "run", "run_id": run_id, "batch_job": "nightly", "started_at": started, "ended_at": started + 60,
+                "status": "success", "items": 10,
+            }
+        )  # fmt: skip
+        call = {"operation": "chat", "model": "m", "cost_usd": 1, "run_id": run_id, "batch_job": "nightly"}
+        facts.append({**call, "ended_at": started + 30})
+    (tmp_path / "facts.jsonl").write_text("".join(json.dumps(fact) + "\n" for fact in facts))
+    (tmp_path / "reporter.yaml").write_text(
+        f"database: {json.dumps(database_url)}\nreport: {{windows: [1h]}}\n"
+        "retention: {calls: 3d, minutes: 3d, hours: 5d, days: 7d}\n"
+    )
+    store = open_store(database_url)
+    ingest_file(store, tmp_path / "facts.jsonl")
+    told = []
+    for command in ("report", "prune"):
+        assert run(tmp_path, command).returncode == 0
+        with ask(store, QUESTIONS["Per successful item"], seconds=30) as answer:
+            told.append([tuple(plain(value) for value in row) for row in answer.rows])
+    assert told[0] == told[1] == [("nightly", pytest.approx(0.1), 0)]
+
+    for since, calls in (("2d", 2), ("4d", 4), ("30d", None)):
+        done = run(tmp_path, "cost", "--since", since, "--format", "json")
+        total = json.loads(done.stdout)["total"]
+        if calls is None or total["partial"]:
+            assert total["partial"]
+            assert "tallies were pruned (retention), and it can't be told exactly" in done.stderr
+            beginning = datetime.fromisoformat(json.loads(done.stdout)["since"]).timestamp()
+            calls = sum(fact["ended_at"] >= beginning for fact in facts if "cost_usd" in fact)
+        assert total["cost_usd"] == calls
 
 
 def test_the_role_for_people_who_ask_may_ask_every_question(

@@ -67,7 +67,7 @@ def settled(url: str, tmp_path: Path) -> tuple[Store, Config, list[dict[str, Any
 
 
 def on(prices: PriceList, call: dict[str, Any], provider: str, model: str, price_class: str) -> int | None:
-    usage = Usage(*(call[name] for name in Usage._fields))
+    usage = Usage(*(call.get(name) for name in Usage._fields))
     return prices.price(provider, model, int(call["ended_at"] * NS), usage, price_class or None).nanousd
 
 

@@ -21,7 +21,7 @@ from reporter import Recorder, cycle
 from reporter.config import parse_config
 from reporter.store import open_store
 from tests.cli.console import environment, run
-from tests.servers import Postgres
+from tests.servers import Postgres, wait_for
 
 
 @pytest.fixture
@@ -167,6 +167,53 @@ def test_a_question_that_takes_too_long_is_ended(tmp_path: Path, slow: str, requ
     assert time.monotonic() - began < 15
     assert (done.returncode, done.stdout) == (2, "")
     assert "not done within 0.5 s; --timeout allows more" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "SELECT instr(printf('%.*c', 900000, 'a'), printf('%.*c', 450000, 'a') || 'b')",  # no clock is looked at within it
+        "SELECT printf('%.*c',900000,'a') LIKE '%'||printf('%.*c',45000,'a')||'b'",
+    ],
+)
+def test_a_function_that_does_not_come_back_is_ended(tmp_path: Path, question: str) -> None:
+    Recorder(f"sqlite:///{tmp_path}/jobs.db").record(operation="chat")
+    began = time.monotonic()
+    done = run(tmp_path, "--database", f"sqlite:///{tmp_path}/jobs.db", "sql", question, "--timeout", "500ms")
+    assert time.monotonic() - began < 20
+    assert (done.returncode in (0, 2), done.stderr.count("\n") <= 1) == (True, True)
+
+
+def test_a_server_that_stands_still_is_not_waited_for(tmp_path: Path, postgres: Postgres, postgres_url: str) -> None:
+    asking = subprocess.Popen(
+        [sys.executable, "-m", "reporter", "--database", postgres_url, "sql", "SELECT pg_sleep(20)", "--timeout", "3s"],
+        env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        fetching = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'FETCH %' AND state = 'active'"
+        wait_for(lambda: connection.execute(fetching).fetchone() != (0,), 20, "it asks")
+    with postgres.frozen():
+        _, told = asking.communicate(timeout=30)
+    assert (asking.returncode, told) == (2, "reporter: the database did not come back within 8 s; ask for less\n")
+
+
+def test_an_answer_is_bounded_in_bytes(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    Recorder(url).record(operation="chat")
+    question = """WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c LIMIT 3000)
+      SELECT printf('%.*c', 900000, 'a') AS a FROM c"""
+    done = run(tmp_path, "--database", url, "sql", question, "--format", "csv")
+    assert len(done.stdout) < 70 << 20
+    assert "because more than 64 MB came; ask for less" in done.stderr
+
+
+def test_no_rows_are_told_with_the_columns_there_would_be(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    Recorder(url).record(operation="chat")
+    done = run(tmp_path, "--database", url, "sql", "SELECT operation, model FROM v_calls WHERE 1 = 0")
+    assert done.stdout == "No rows. Columns: operation, model\n"
+    named = run(tmp_path, "--database", url, "sql", 'SELECT 1 AS "=x"', "--format", "csv")
+    assert named.stdout == "'=x\n1\n"
 
 
 def test_too_many_rows_are_cut_and_that_is_said(tmp_path: Path) -> None:
