@@ -158,7 +158,7 @@ def _ask_postgres(store: Store, query: str, seconds: float) -> Iterator[Answer]:
 
     with store.engine.connect() as pooled:
         connection: Any = pooled.connection.driver_connection
-        timer = Timer(seconds + _GRACE_SECONDS, connection.cancel)
+        timer = Timer(seconds + _GRACE_SECONDS, _cancel, [connection])
         timer.daemon = True
         timer.start()
         try:
@@ -186,6 +186,16 @@ def _ask_postgres(store: Store, query: str, seconds: float) -> Iterator[Answer]:
             if connection.info.transaction_status != TransactionStatus.IDLE:
                 connection.rollback()
             pooled.invalidate()  # nothing else is done by a session that may only read
+
+
+def _cancel(connection: Any) -> None:
+    import psycopg
+
+    try:
+        # Not `cancel`, which keeps all of Python waiting for a server that stands still.
+        connection.cancel_safe(timeout=_GRACE_SECONDS)
+    except psycopg.Error:
+        pass  # it did not hear; `Watchdog` is for that
 
 
 def _postgres_words(error: Any) -> str:
