@@ -138,9 +138,10 @@ def _read_runs(connection: Connection, names: Iterable[str], unfolded: Iterable[
     longest_ns = as_of_ns if folded_ns is None else int(folded_ns)
     ends_ns = [run.ended_at_ns for run in unfolded if run.ended_at_ns is not None]
     longest_ns = max([longest_ns, *(run.ended_at_ns - run.started_at_ns for run in unfolded if run.ended_at_ns)])
-    last = latest(connection, dict.fromkeys(names, 0), as_of_ns, _TOLD)
+    last = latest(connection, dict.fromkeys(names, 0), as_of_ns, _TOLD, limit=2)
     ended = f"ended_at_ns < {as_of_ns} AND"
-    done = _last_ended(connection, last, as_of_ns, longest_ns, f"{ended} {_DONE}")
+    done = {name: runs for name, runs in last.items() if _is_last_ended(runs, as_of_ns, longest_ns)}
+    done |= _last_ended(connection, [*last.keys() - done.keys()], as_of_ns, longest_ns, f"{ended} {_DONE}")
     lacking = {name: runs for name, runs in done.items() if runs[0].status != "success"}
     success = done | _last_ended(connection, lacking, as_of_ns, longest_ns, f"{ended} status = 'success'")
     running = Counter(run.batch_job for run in unfolded if run.ended_at_ns is None and run.started_at_ns < as_of_ns)
@@ -153,6 +154,14 @@ def _read_runs(connection: Connection, names: Iterable[str], unfolded: Iterable[
     return _JobRuns(
         last, done, {name: runs for name, runs in success.items() if runs[0].status == "success"}, running, later
     )
+
+
+def _is_last_ended(runs: list[Row[Any]], as_of_ns: int, longest_ns: int) -> bool:
+    """Whether, of the last two runs, the last one started is surely the last one of all that ended, with an outcome."""
+    last = runs[0]
+    if last.ended_at_ns is None or last.ended_at_ns >= as_of_ns or last.status in ("running", "lost"):
+        return False
+    return len(runs) == 1 or runs[1].started_at_ns < last.ended_at_ns - longest_ns
 
 
 def _last_ended(
