@@ -156,3 +156,14 @@ def test_check_tells_every_mistake_in_jobs_with_its_line(tmp_path: Path) -> None
         "5: jobs.d: is there twice",
         "6: jobs.b.timezone: 'Mars' is no time zone known here",
     ]
+
+
+def test_a_price_catalogue_that_is_none_is_told(tmp_path: Path) -> None:
+    (tmp_path / "reporter.yaml").write_text("price_catalogue: prices.json\n")
+    missing = run(tmp_path, "check")
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert "prices.json: No such file or directory; `reporter prices update --to` writes one" in missing.stderr
+    (tmp_path / "prices.json").write_text('{"gpt-4o": 1}')
+    wrong = run(tmp_path, "check")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "prices.json: is no price catalogue of genai-prices" in wrong.stderr

@@ -11,9 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from reporter.cli.folded import fold_first
-from reporter.cli.root import Context, moment_option
+from reporter.cli.root import Context, moment_option, since_option
 from reporter.cli.rows import FORMATS, NOTHING, write
-from reporter.cli.since import since_option
 from reporter.cli.table import STATE_STYLES, seconds
 from reporter.cli.terminal import console, shown
 from reporter.report.json_form import moment, usd
@@ -55,7 +54,7 @@ def runs(
       reporter runs --format csv > runs.csv
     """
     as_of_ns = moment_option(as_of)
-    since_ns = as_of_ns - since_option(since, as_of_ns)
+    since_ns = since_option(since, as_of_ns)
     fold_first(context, no_fold)
     with context.looked_at.read() as connection:
         found = read_runs(connection, job=job, since_ns=since_ns, as_of_ns=as_of_ns, statuses=statuses, limit=limit + 1)
