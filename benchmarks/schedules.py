@@ -15,7 +15,9 @@ from typing import Any
 
 from sqlalchemy import text
 
+from reporter import state
 from reporter.fold.declared import declare
+from reporter.fold.ends import LATEST_END, LONGEST_RUN
 from reporter.fold.noted_runs import note_running
 from reporter.fold.schedules import judge_schedules
 from reporter.lease import acquire
@@ -51,7 +53,7 @@ def rows(expected: dict[str, Expectation], begin_ns: int, end_ns: int) -> Iterat
     for day in range(DAYS + 1):
         for number, (name, first_ns) in enumerate(first.items()):
             start_ns = first_ns + day * DAY_NS + NS
-            if start_ns < end_ns and not (number % 100 == 0 and start_ns >= end_ns - DAY_NS):
+            if start_ns + 60 * NS < end_ns and not (number % 100 == 0 and start_ns >= end_ns - DAY_NS):
                 yield f"{name}-{day}", name, start_ns, start_ns + 60 * NS, 60 * NS, "success", "success"
 
 
@@ -66,7 +68,8 @@ def fill(store: Store, expected: dict[str, Expectation]) -> None:
             text("INSERT INTO job_totals (batch_job, status, runs)"
                  " SELECT batch_job, 'success', count(*) FROM runs GROUP BY batch_job")
         )  # fmt: skip
-        connection.execute(text("INSERT INTO state (name, value) VALUES ('longest_run_ns', '60000000000')"))
+        state.put(connection, LONGEST_RUN, str(MINUTE_NS))
+        state.put(connection, LATEST_END, str(END_NS - 1))
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -21,8 +21,8 @@ from reporter.schedule.expectation import Expectation
 from reporter.schedule.judge import Judgement, Missed, Start, judge_cron, judge_rhythm
 from reporter.store import Store
 
-DUES = 200_000
-"""Due times judged in one transaction, about."""
+DUES = 50_000
+"""Due times judged in one transaction, about: a few seconds of comparing, which no lease runs out in."""
 _EARLIER_NS = 600 * 10**9  # how long before its due time a run that names it may start
 _Declared = Mapping[str, Row[Any]]
 

@@ -146,7 +146,8 @@ def _read_runs(connection: Connection, names: Iterable[str], unfolded: Iterable[
     success = done | _last_ended(connection, lacking, as_of_ns, longest_ns, f"{ended} status = 'success'")
     running = Counter(run.batch_job for run in unfolded if run.ended_at_ns is None and run.started_at_ns < as_of_ns)
     later: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    if folded_ns is None or max([state.get_integer(connection, LATEST_END), *ends_ns]) >= as_of_ns:
+    latest_end_ns = state.get(connection, LATEST_END)
+    if latest_end_ns is None or max([int(latest_end_ns), *ends_ns]) >= as_of_ns:
         for row in _ended_later(connection, names, as_of_ns, longest_ns):
             running[row.batch_job] += int(row.running)
             if row.folded_status is not None:
