@@ -55,11 +55,10 @@ def catch_up(store: Store, lease: Lease, config: Config, progress: Progress = un
     for directory in directories_for(config.database):
         ingest_spool(store, directory)
     flag_future(store, time.time_ns())
-    jobs = config.jobs.items()
     rules = FoldRules(
         lost_after_ns=config.report.lost_after_ns,
         prices=config.price_list,
-        max_duration_ns={name: job.max_duration_ns for name, job in jobs if job.max_duration_ns is not None},
+        expected=config.expected,
         most_errors=config.report.max_values_per_label,
     )
     for _ in range(MOST_CONFLICTS):
@@ -82,6 +81,7 @@ def make_report(store: Store, config: Config, as_of_ns: int, *, folded: bool) ->
             labels=config.report.labels,
             max_values_per_label=config.report.max_values_per_label,
             exclusions=in_force(connection, config),
+            expected=config.expected,
             folded=folded,
         )
 

@@ -18,12 +18,12 @@ LAYERS = (  # lowest first; a module may import its own layer and those below
     ("",),  # reporter/__init__.py, the face of the recording half
     # ── the line: above it in this list, standard library only ──
     ("store", "batches", "filesystem", "migrate", "state", "lease", "bounds", "sketch", "family"),
-    ("minutes", "slo", "rates", "catalogue", "pricing"),
+    ("minutes", "slo", "schedule", "rates", "catalogue", "pricing"),
     ("tally",),
     ("config", "fold", "ingest", "retention", "query", "reprice"),
     ("report", "cost", "exclusions", "what_if", "formats"),
     ("metrics", "sloth_series", "exposition", "publish", "generate", "explain", "replay"),
-    ("cycle", "schedule", "jobs", "demo"),
+    ("cycle", "demo"),
     ("cli", "__main__"),
 )
 LINE = LAYERS.index(("",))

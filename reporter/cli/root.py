@@ -35,12 +35,14 @@ COMMANDS = {
     ),
     "import": ("reporter.cli.formats", "import_", "Take over specs of another format: sloth, openslo."),
     "ingest": ("reporter.cli.ingest", "ingest", "Bring JSON Lines, or the spool, into the database."),
+    "jobs": ("reporter.cli.jobs", "jobs", "Say how each batch job stands: last and next run, streak, what was missed."),
     "init": ("reporter.cli.init", "init", "Write a commented reporter.yaml to start from."),
     "prune": ("reporter.cli.prune", "prune", "Delete what is older than the retention says."),
     "push": ("reporter.cli.push", "push", "Fold, report, and PUT the whole truth to the Pushgateway."),
     "cost": ("reporter.cli.cost", "cost", "Say what calls cost, by job, model, provider, operation or day."),
     "prices": ("reporter.cli.prices", "prices", "Say where prices come from, and price calls again."),
     "sql": ("reporter.cli.sql", "sql", "Ask the database a question in SQL; only reads."),
+    "runs": ("reporter.cli.runs", "runs", "List runs of batch jobs: how long, how they ended, what they cost."),
     "report": ("reporter.cli.report", "report", "Show SLOs, calls and cost; sends nothing."),
 }
 
