@@ -23,7 +23,7 @@ LAYERS = (  # lowest first; a module may import its own layer and those below
     ("config", "fold", "ingest", "retention", "query", "reprice"),
     ("report", "cost", "exclusions", "what_if", "formats"),
     ("metrics", "sloth_series", "exposition", "publish", "generate", "explain", "replay"),
-    ("cycle", "schedule", "jobs", "demo"),
+    ("cycle", "schedule", "jobs", "demo", "serve"),
     ("cli", "__main__"),
 )
 LINE = LAYERS.index(("",))

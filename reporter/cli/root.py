@@ -34,6 +34,7 @@ COMMANDS = {
     "push": ("reporter.cli.push", "push", "Fold, report, and PUT the whole truth to the Pushgateway."),
     "cost": ("reporter.cli.cost", "cost", "Say what calls cost, by job, model, provider, operation or day."),
     "prices": ("reporter.cli.prices", "prices", "Say where prices come from, and price calls again."),
+    "serve": ("reporter.cli.serve", "serve", "Push every minute, and be scraped, without cron."),
     "sql": ("reporter.cli.sql", "sql", "Ask the database a question in SQL; only reads."),
     "report": ("reporter.cli.report", "report", "Show SLOs, calls and cost; sends nothing."),
 }
@@ -43,11 +44,11 @@ class Context:
     """What subcommands share, opened when first asked for."""
 
     def __init__(self, config_path: Path | None, database: str | None) -> None:
-        self._config_path, self.database_option = config_path, database
+        self.config_path, self.database_option = config_path, database
 
     @cached_property
     def config(self) -> Config:
-        config = load_config(self._config_path)
+        config = load_config(self.config_path)
         if self.database_option:
             try:
                 config = config.model_copy(update={"database": database_url(self.database_option)})
