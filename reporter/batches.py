@@ -71,12 +71,12 @@ def _openai(told: dict[str, Any], written_at_ns: int) -> dict[str, Any]:
         raise BadLine("neither a response nor an error: no result of OpenAI's batch API")
     body = _member(response, "body")
     status = response.get("status_code")
-    created = body.get("created") or body.get("created_at")
-    at_ns = created * 10**9 if type(created) is int and 0 < created < 2**33 else written_at_ns
+    made_ns = facts.moment(body.get("created") or body.get("created_at")) or 0
+    at_ns = made_ns or written_at_ns
     failure = error or _member(body, "error")
     succeeded = type(status) is int and status < 400 and not failure
     return {
-        "call_id": uuid7_of(at_ns if created else 0, _identity("openai", told, body)),
+        "call_id": uuid7_of(made_ns, _identity("openai", told, body)),
         "ended_at_ns": at_ns,
         "provider": "openai",
         "model": body.get("model"),

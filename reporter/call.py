@@ -239,7 +239,7 @@ class ActiveCall:
             self.said.add(name)
             self.count(name, number)
         elif name in _TEXTS:
-            text = facts.text(value)
+            text = facts.price_class(value) if name == "price_class" else facts.text(value)
             if text:
                 target.fact[name] = text
         else:

@@ -103,16 +103,45 @@ class Catalogue:
         known = sorted({found.id for provider in self._snapshot.providers for found in provider.models})
         return get_close_matches(model, known, 3, 0.75)
 
+    @property
+    def classes(self) -> set[str]:
+        """The price classes that it has prices of, but for the standard one."""
+        variants = (one.when for p in self._snapshot.providers for m in p.models for one in m.price_variants or ())
+        return {when[key] for when in variants for key in _CLASS_KEYS if key in when and len(when) == 1} - {*_STANDARD}
+
+    def check(self) -> None:
+        """Read it, where it is a file.
+
+        Raises:
+            ConfigError: the file is not there, or no catalogue.
+        """
+        if self._path is not None:
+            _ = self._snapshot
+
     def models(self) -> dict[tuple[str, str], str]:
         """Every model, by provider and name, with all its prices as one text, to be compared."""
         return models_of(self._snapshot)
 
     def _find(self, provider_name: str | None, model: str) -> tuple[Provider, ModelInfo] | None:
         name = _PROVIDERS.get(provider_name, provider_name) if provider_name else None
-        try:
-            return self._snapshot.find_provider_model(model, None, name, None)
-        except LookupError:
+        _, _, short = model.rpartition(
+            "models/"
+        )  # Google's `models/gemini-…`; Fireworks' own are called so in the catalogue
+        for called in dict.fromkeys((model, short)):
+            try:
+                return self._snapshot.find_provider_model(called, None, name, None)
+            except LookupError:
+                pass
+            if name is None and (seller := self._any_seller(called)) is not None:
+                return seller
+        return None
+
+    def _any_seller(self, model: str) -> tuple[Provider, ModelInfo] | None:
+        """One of the providers that have a model of exactly that name, where its list price is the same with all."""
+        sold = [(seller, one) for seller in self._snapshot.providers for one in seller.models if one.id == model]
+        if len({repr(one.prices) for _, one in sold}) != 1:
             return None
+        return max(sold, key=lambda pair: len(pair[1].price_variants or ()))
 
     @cached_property
     def _snapshot(self) -> DataSnapshot:

@@ -1,8 +1,8 @@
 """Facts on their way in: every value made storable, the same in both stores, and nothing invented.
 
-What can't be meant (a negative count, NaN, an infinite length) becomes NULL, what is too large is cut, and the column's name
-is kept in `flags`.  Text loses lone surrogates and NULs, which no store takes.  Attributes whose names smell of secrets go.
-Nothing here raises.
+What can't be meant (a negative count, more tokens than there are, NaN) becomes NULL, a length that is too long is cut, and the
+column's name is kept in `flags`.  Text loses lone surrogates and NULs, which no store takes.  Attributes whose names smell of
+secrets go.  Nothing here raises.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ MOST_NANOUSD = 10**15
 MOST_LABEL = 200
 MOST_TAIL = 8_192  # characters of what a command printed last
 MOST_ATTRIBUTES = 16_384
+
+_LIST_PRICE = ("", "standard", "default")  # as Anthropic and OpenAI call it in their answers
 
 CALL_STATUSES = ("success", "error", "timeout", "cancelled", "abandoned", "lost")
 RUN_STATUSES = ("running", "success", "failed", "timeout", "lost")
@@ -64,7 +66,7 @@ def text(value: object, most: int = MOST_LABEL) -> str | None:
 
 
 def integer(value: object, most: int, column: str, flags: list[str]) -> int | None:
-    """`value` as an integer in 0…`most`; otherwise NULL or the limit, and a flag."""
+    """`value` as an integer in 0…`most`; otherwise NULL, or the limit of a length that is too long, and a flag."""
     if value is None:
         return None
     if type(value) is not int:
@@ -82,8 +84,16 @@ def integer(value: object, most: int, column: str, flags: list[str]) -> int | No
         return None
     if value > most:
         flags.append(column)
-        return most
+        return most if column.endswith("_ns") else None
     return value
+
+
+def price_class(value: object) -> str | None:
+    """What a class of service is called in lower case; None: the list price holds, by whatever name."""
+    told = text(value)
+    if told is None or told.lower() in _LIST_PRICE:
+        return None
+    return told.lower()
 
 
 def nanoseconds(seconds: object, column: str, flags: list[str]) -> int | None:

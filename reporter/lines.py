@@ -123,6 +123,8 @@ def _column(kind: str, name: str, value: object, flags: list[str]) -> tuple[str,
         return name, facts.integer(value, _LIMITS.get(name, facts.MOST_TOKENS), name, flags)
     if isinstance(value, dict | list):
         raise BadLine(f"{name} must be text")
+    if name == "price_class":
+        return name, facts.price_class(value)
     if name == _IDS[kind] and value is not None and len(str(value)) > facts.MOST_LABEL:
         raise BadLine(f"{name} is longer than {facts.MOST_LABEL} characters")  # cut, two might be one
     return name, facts.text(value, _LONG_TEXT.get(name, facts.MOST_LABEL)) or None  # nobody means anything by ""
@@ -134,6 +136,8 @@ def _complete(kind: str, values: dict[str, Any], line: bytes, pruned_before_ns: 
         if values.get("ended_at_ns") is None and None not in (values.get("started_at_ns"), values.get("duration_ns")):
             values["ended_at_ns"] = values["started_at_ns"] + values["duration_ns"]
         _require(values, "operation", "ended_at_ns")
+        if values.get("model") is None:
+            values["model"] = values.get("response_model")
         if values["ended_at_ns"] >= 2**63:
             raise BadLine("started_at and duration end after 2262")
         if values.setdefault("status", "success") not in facts.CALL_STATUSES:

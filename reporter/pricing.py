@@ -2,6 +2,9 @@
 
 Prices that people set themselves come before the catalogue's.  A model's prices are resolved once for each day of calls, and
 applied to token counts by integer arithmetic (`reporter.rates`).
+
+A model is priced by the name it was asked for, and by the name that the answer gives where nobody sells the first; on Azure
+the other way round, because there people name their deployments as they like.
 """
 
 from __future__ import annotations
@@ -35,18 +38,31 @@ class Price(NamedTuple):
 
 UNKNOWN = Price(None, None)
 SOURCE = "genai-prices"
+OWN = "reporter.yaml"
+REFUSED = "refused"
+"""Where the 0 of a call comes from that the provider refused, which is billed by none."""
 DAY_NS = 86_400 * 10**9
 
-OWN = "reporter.yaml"
+_NAMED_BY_CUSTOMERS = ("azure", "azure.ai.openai")
+_NOT_SURELY_REFUSED = (408, 499, 502, 504, 522, 524)
+"""What something between may answer while the provider goes on, and bills."""
 PER_MTOK = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
 
 
 class Offer(NamedTuple):
-    """How calls are priced, by whom (SOURCE or OWN), and by which rates; none when these alone don't tell."""
+    """How calls are priced, by whom (SOURCE or OWN), by which rates (none when these alone don't tell) and by which name."""
 
     rate: Rate
     source: str
     tiers: tuple[Tier, ...]
+    model: str
+
+    def cost(self, at_ns: int, usage: Sequence[int | None]) -> int | None:
+        """Nano-dollars of `usage`, a count that is not told being 0; None where none is, or they contradict each other."""
+        tokens, read, write, write_1h, output = usage
+        if tokens is None and output is None:
+            return None
+        return self.rate(at_ns, tokens or 0, read or 0, write or 0, write_1h or 0, output or 0)
 
 
 class Listed(NamedTuple):
@@ -73,6 +89,10 @@ class OwnPrice(Protocol):
         """Whether it is the price of such a call."""
 
     @property
+    def price_class(self) -> str | None:
+        """The class it is of; None: standard."""
+
+    @property
     def since_day(self) -> int:
         """From when on, in days since 1970."""
 
@@ -87,31 +107,51 @@ class PriceList:
     def __init__(self, own: Sequence[OwnPrice] = (), catalogue: Catalogue | None = None) -> None:
         self._own = own
         self.catalogue = catalogue or Catalogue()
-        self._offers: dict[tuple[str | None, str, int, str | None], Offer | None] = {}
+        self._offers: dict[tuple[str | None, str, int, str | None, str | None], Offer | None] = {}
 
     def price(
         self, provider: str | None, model: str, at_ns: int, usage: Usage, price_class: str | None = None
     ) -> Price:
         """The cost of one call at `at_ns`; UNKNOWN when model, class or tokens are."""
-        if usage.input_tokens is None and usage.output_tokens is None:
-            return UNKNOWN
         offer = self.offer(provider, model, at_ns // DAY_NS, price_class)
-        nanousd = None if offer is None else offer.rate(at_ns, *(tokens or 0 for tokens in usage))
+        nanousd = None if offer is None else offer.cost(at_ns, usage)
         return UNKNOWN if offer is None or nanousd is None else Price(nanousd, offer.source)
 
-    def offer(self, provider: str | None, model: str, day: int, price_class: str | None = None) -> Offer | None:
-        """What calls of one day (counted from 1970, UTC) cost; None when nobody sells that model there in that class."""
-        key = (provider, model, day, price_class)
+    def offer(
+        self, provider: str | None, model: str, day: int, price_class: str | None = None, served: str | None = None
+    ) -> Offer | None:
+        """What calls of one day (counted from 1970, UTC) cost, `served` being the model's name in their answers.
+
+        None when nobody sells that model there in that class.
+        """
+        key = (provider, model, day, price_class, served)
         try:
             return self._offers[key]
         except KeyError:
-            offer = self._offers[key] = self._own_offer(*key) or self._catalogue_offer(*key)
-            return offer
+            names = (model,) if not served or served == model else (model, served)
+            if provider in _NAMED_BY_CUSTOMERS:
+                names = names[::-1]
+            found = (
+                offer(provider, name, day, price_class)
+                for offer in (self._own_offer, self._catalogue_offer)
+                for name in names
+            )
+            one = self._offers[key] = next((offer for offer in found if offer is not None), None)
+            return one
 
     @property
     def asked(self) -> set[Asked]:
-        """What was priced so far."""
-        return {Asked(provider or "", model, kind or "") for provider, model, _, kind in self._offers}
+        """What was priced so far, by the names asked for and those it was priced by."""
+        return {
+            Asked(provider or "", name, kind or "")
+            for (provider, model, _, kind, _), offer in self._offers.items()
+            for name in (model, model if offer is None else offer.model)
+        }
+
+    @property
+    def classes(self) -> set[str]:
+        """The price classes that anything is sold in, but for the standard one."""
+        return self.catalogue.classes | {price.price_class for price in self._own if price.price_class}
 
     @property
     def digest(self) -> str:
@@ -137,15 +177,31 @@ class PriceList:
             return None
         prices = max(fit, key=lambda price: price.since_day).usd_per_mtok
         rated = by_token({f"{name}_mtok": usd for name, usd in prices.items()})
-        return _offer(rated if "output" in prices else without_output(rated), OWN)
+        return _offer(rated if "output" in prices else without_output(rated), OWN, model)
 
     def _catalogue_offer(self, provider: str | None, model: str, day: int, price_class: str | None) -> Offer | None:
         rated = self.catalogue.rated(provider, model, day, price_class)
-        return None if rated is None else _offer(rated, SOURCE)
+        return None if rated is None else _offer(rated, SOURCE, model)
 
 
-def _offer(rated: Rated, source: str) -> Offer:
-    return Offer(rated.rate, source, rated.tiers)
+def _offer(rated: Rated, source: str, model: str) -> Offer:
+    return Offer(rated.rate, source, rated.tiers, model)
+
+
+def is_counted(usage_status: str | None, flags: str | None) -> bool:
+    """Whether the tokens of a call are all that it used, and counts: a price of a part, or of what is none, is no price.
+
+    Calls that asked several models have a sum of tokens that no price fits.
+    """
+    return usage_status != "partial" and (not flags or ("tokens" not in flags and "models" not in flags))
+
+
+def is_refused(http_status: int | None) -> bool:
+    """Whether the answer to a call that tells of no tokens means that there is nothing to pay: providers bill what they serve.
+
+    Source: https://docs.claude.com/en/api/errors and OpenAI's and Google's pricing pages, which charge for tokens processed.
+    """
+    return http_status is not None and http_status >= 400 and http_status not in _NOT_SURELY_REFUSED
 
 
 def _said(offer: Offer | None) -> object:

@@ -51,7 +51,12 @@ TABLES = {
     # New calls lie together at one end of the key, where they are written and the fold finds them; folding moves them to the
     # other end.  One b-tree does for the row, its uniqueness and what is new: a second one would cost the job a third more.
     # A call can be at both ends from when its end arrives after all (it had been declared lost) until the next fold.
-    "calls": ((*_CALL_FACTS, ("folded", INTEGER, False)), ("folded", "call_id"), ()),
+    # priced_model: by which name the model was priced, where nobody sells it by the one asked for.
+    "calls": (
+        (*_CALL_FACTS, ("folded", INTEGER, False), ("priced_model", TEXT, True)),
+        ("folded", "call_id"),
+        (),
+    ),
     "starts": (
         (
             ("call_id", TEXT, False),

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol
 
 from reporter.bounds import DURATION_BOUNDS_NS, SCALED_SPEED_BOUNDS, SPEED_SCALE
 from reporter.minutes import KINDS
-from reporter.pricing import DAY_NS, PriceList
+from reporter.pricing import DAY_NS, REFUSED, PriceList, is_counted, is_refused
 from reporter.sketch import bins_of
 
 MINUTE_NS = 60 * 10**9
@@ -62,6 +62,7 @@ class _Columns(NamedTuple):
     operation: Column
     provider: Column
     model: Column
+    response_model: Column
     status: Column
     error_type: Column
     http_status: Column
@@ -75,6 +76,7 @@ class _Columns(NamedTuple):
     cost_nanousd: Column
     cost_source: Column
     price_class: Column
+    usage_status: Column
     flags: Column
 
 
@@ -97,8 +99,8 @@ class Series(NamedTuple):
     model: str
 
 
-Mark = tuple[int | None, str | None, str]
-"""What the fold writes onto a counted call: cost_nanousd, cost_source; and its id."""
+Mark = tuple[int | None, str | None, str | None, str]
+"""What the fold writes onto a counted call: cost_nanousd, cost_source, priced_model; and its id."""
 
 
 class CountedSLO(Protocol):
@@ -231,6 +233,23 @@ def tally(
     calls: Iterable[Row], slos: Sequence[tuple[int, CountedSLO]], prices: PriceList | None = None, sign: int = 1
 ) -> Tallies:
     """Count calls given as columns FOLDED, in any order; those without a cost are priced, if there are `prices`."""
+    tallies = Tallies(sign, Verdicts(slos), [], [], [])
+    for series, those in _by_series(calls).items():
+        those.sort(key=_ended)
+        _add_series(tallies, series, those, prices)
+    return tallies
+
+
+def price(calls: Iterable[Row], prices: PriceList) -> list[Mark]:
+    """What `tally` would write onto calls, given as columns FOLDED."""
+    marks: list[Mark] = []
+    for series, those in _by_series(calls).items():
+        columns = _Columns._make(zip(*those, strict=True))
+        marks.extend(zip(*_priced(series, columns, prices), columns.call_id, strict=True))
+    return marks
+
+
+def _by_series(calls: Iterable[Row]) -> dict[Series, list[Row]]:
     by_key: dict[Row, list[Row]] = {}
     for call in calls:
         key = call[_SERIES]
@@ -241,17 +260,13 @@ def tally(
     by_series: dict[Series, list[Row]] = {}
     for (batch_job, operation, provider, model), those in by_key.items():  # NULL and "" are one series
         by_series.setdefault(Series(batch_job or "", operation, provider or "", model or ""), []).extend(those)
-    tallies = Tallies(sign, Verdicts(slos), [], [], [])
-    for series, those in by_series.items():
-        those.sort(key=_ended)
-        _add_series(tallies, series, those, prices)
-    return tallies
+    return by_series
 
 
 def _add_series(tallies: Tallies, series: Series, rows: Sequence[Row], prices: PriceList | None) -> None:
     calls = _Columns._make(zip(*rows, strict=True))
-    costs, sources = _priced(series, calls, prices)
-    tallies.marks.extend(zip(costs, sources, calls.call_id, strict=True))
+    costs, sources, names = _priced(series, calls, prices)
+    tallies.marks.extend(zip(costs, sources, names, calls.call_id, strict=True))
     tallies.verdicts.judge(
         series,
         zip(
@@ -285,33 +300,42 @@ def _add_series(tallies: Tallies, series: Series, rows: Sequence[Row], prices: P
     tallies.totals.extend(_totals(series, (sums[0], *sums[3:]), measured, _by_status(calls, failed)))
 
 
-def _priced(series: Series, calls: _Columns, prices: PriceList | None) -> tuple[list[int | None], list[str | None]]:
-    """The cost of each call and its source; what came with a cost keeps it, what asked several models has none."""
+def _priced(
+    series: Series, calls: _Columns, prices: PriceList | None
+) -> tuple[list[int | None], list[str | None], list[str | None]]:
+    """The cost of each call, its source, and by which name the model was priced, if not by the one asked for.
+
+    What came with a cost keeps it.
+    """
     costs, sources = list(calls.cost_nanousd), list(calls.cost_source)
-    day, asked, offer = -1, None, None
-    for index, (cost, at_ns, tokens, read, write, write_1h, output, price_class, flags) in enumerate(
+    names: list[str | None] = [None] * len(costs)
+    day, asked, served, offer = -1, None, None, None
+    for index, (cost, at_ns, *usage, price_class, answered, usage_status, flags, http_status) in enumerate(
         zip(
             costs, calls.ended_at_ns, calls.input_tokens, calls.cache_read_tokens, calls.cache_write_tokens,
-            calls.cache_write_1h_tokens, calls.output_tokens, calls.price_class, calls.flags, strict=True,
+            calls.cache_write_1h_tokens, calls.output_tokens, calls.price_class, calls.response_model,
+            calls.usage_status, calls.flags, calls.http_status, strict=True,
         )
     ):  # fmt: skip
         if cost is not None:
             if sources[index] is None:
                 sources[index] = "reported"
-        elif prices is not None and series.model and (tokens is not None or output is not None):
-            if day != at_ns // DAY_NS or asked != price_class:
-                day, asked = at_ns // DAY_NS, price_class
-                offer = prices.offer(series.provider, series.model, day, price_class)
-            if offer is not None and (flags is None or not asked_several(flags)):
-                cost = offer.rate(at_ns, tokens or 0, read or 0, write or 0, write_1h or 0, output or 0)
+        elif prices is None or not series.model:
+            continue
+        elif usage[0] is None and usage[-1] is None:
+            if is_refused(http_status):
+                costs[index], sources[index] = 0, REFUSED
+        elif is_counted(usage_status, flags):
+            if day != at_ns // DAY_NS or asked != price_class or served != answered:
+                day, asked, served = at_ns // DAY_NS, price_class, answered
+                offer = prices.offer(series.provider, series.model, day, price_class, answered)
+            if offer is not None:
+                cost = offer.cost(at_ns, usage)
                 if cost is not None:
                     costs[index], sources[index] = cost, offer.source
-    return costs, sources
-
-
-def asked_several(flags: str) -> bool:
-    """Whether a call's tokens are of several models, so that no price fits them."""
-    return "models" in flags.split(",")
+                    if offer.model != series.model:
+                        names[index] = offer.model
+    return costs, sources, names
 
 
 def _speed(output: int | None, duration_ns: int | None, ttft_ns: int | None) -> int | None:

@@ -52,7 +52,7 @@ def _views(dialect: str) -> dict[str, str]:
     WHEN ttft_ns < duration_ns AND output_tokens > 1 THEN CAST(output_tokens - 1 AS {real}) * 1e9 / (duration_ns - ttft_ns)
     ELSE CAST(output_tokens AS {real}) * 1e9 / duration_ns END"""
 
-    def counted(condition: str, name: str) -> str:
+    def calls_that(condition: str, name: str) -> str:
         return f"sum(CASE WHEN {condition} THEN 1 ELSE 0 END) AS {name}"
 
     def usd_per_mtok(*names: str) -> str:
@@ -66,9 +66,14 @@ def _views(dialect: str) -> dict[str, str]:
     tokens = "coalesce(c.input_tokens, 0)"
     applies = f"""p.since_ns <= c.ended_at_ns AND (p.until_ns IS NULL OR p.until_ns > c.ended_at_ns)
   AND {tokens} > p.above_tokens AND (p.up_to_tokens IS NULL OR {tokens} <= p.up_to_tokens)"""
-    its_own = f"""p.provider = coalesce(c.provider, '') AND p.model = c.model
-  AND p.price_class = coalesce(c.price_class, '') AND {applies}"""
+    same_model = "p.provider = coalesce(c.provider, '') AND p.model = coalesce(c.priced_model, c.model)"
+    its_own = f"{same_model} AND p.price_class = coalesce(c.price_class, '') AND {applies}"
     read, write, write_1h = (f"coalesce(c.cache_{name}_tokens, 0)" for name in ("read", "write", "write_1h"))
+    # As `reporter.pricing` has it: counts that are none or contradict each other, or are of a part, have no price.
+    consistent = f"{read} + {write} <= {tokens} AND {write_1h} <= {write} AND coalesce(c.flags, '') NOT LIKE '%tokens%'"
+    counted = (
+        f"""{consistent} AND coalesce(c.flags, '') NOT LIKE '%models%' AND coalesce(c.usage_status, '') <> 'partial'"""
+    )
 
     def nanousd(tokens: str, rate: str) -> str:
         """Nano-dollars for a million times so many tokens: as a real number, because 64 bits hold no sum of such."""
@@ -77,6 +82,10 @@ def _views(dialect: str) -> dict[str, str]:
     cached = f"""{nanousd(read, "p.cache_read_nanousd_per_mtok - p.input_nanousd_per_mtok")}
     + {nanousd(write, "p.cache_write_nanousd_per_mtok - p.input_nanousd_per_mtok")}
     + {nanousd(write_1h, "p.cache_write_1h_nanousd_per_mtok - p.cache_write_nanousd_per_mtok")}"""
+
+    def of_consistent(name: str) -> str:
+        return f"CAST(coalesce(sum(CASE WHEN {consistent} THEN c.{name}_tokens END), 0) AS BIGINT) AS {name}_tokens"
+
     output = f"""CASE WHEN coalesce(c.output_tokens, 0) = 0 THEN 0
     ELSE {nanousd("c.output_tokens", "p.output_nanousd_per_mtok")} END"""
     measures = f"""count(*) AS calls,
@@ -90,8 +99,10 @@ def _views(dialect: str) -> dict[str, str]:
   {scaled("duration_ns", "duration_seconds")}, {scaled("ttft_ns", "ttft_seconds")},
   batch_job, run_id, operation, provider, model, response_model, status, error_type, http_status, retries, stream,
   input_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens,
-  usage_status, price_class, {scaled("cost_nanousd", "cost_usd")}, cost_source, finish_reason, trace_id, attributes, flags,
-  {speed} AS tokens_per_second, {day} AS day, {hour} AS hour, {days_ago("ended_at_ns")}
+  usage_status, price_class, {scaled("cost_nanousd", "cost_usd")}, cost_source, priced_model,
+  CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END AS unpriced,
+  finish_reason, trace_id, attributes, flags, {speed} AS tokens_per_second,
+  {day} AS day, {hour} AS hour, {days_ago("ended_at_ns")}
 FROM calls""",
         "v_attributes": f"""SELECT call_id, member.key AS name, {exploded}""",
         "v_runs": f"""SELECT r.run_id, r.batch_job, {moment("r.started_at_ns", "started_at")},
@@ -113,18 +124,18 @@ FROM calls WHERE model IS NOT NULL GROUP BY provider, model""",
         "v_cost_by_job": f"""SELECT batch_job, {measures}
 FROM calls GROUP BY batch_job""",
         "v_errors": f"""SELECT {hour} AS hour, provider, model, operation, count(*) AS calls,
-  {counted("status <> 'success'", "errors")}, {counted("status = 'timeout'", "timeouts")},
-  {counted("error_type = '429'", "rate_limited")}, {counted("status IN ('cancelled', 'abandoned')", "given_up")},
-  {counted("status = 'lost'", "lost")}, CAST(coalesce(sum(retries), 0) AS BIGINT) AS retries,
+  {calls_that("status <> 'success'", "errors")}, {calls_that("status = 'timeout'", "timeouts")},
+  {calls_that("error_type = '429'", "rate_limited")}, {calls_that("status IN ('cancelled', 'abandoned')", "given_up")},
+  {calls_that("status = 'lost'", "lost")}, CAST(coalesce(sum(retries), 0) AS BIGINT) AS retries,
   {scaled("sum(CASE WHEN status <> 'success' THEN cost_nanousd END)", "wasted_usd")}
 FROM calls GROUP BY 1, provider, model, operation""",
         "v_cache": f"""SELECT c.provider, c.model, count(*) AS calls,
-  CAST(coalesce(sum(c.input_tokens), 0) AS BIGINT) AS input_tokens,
-  CAST(coalesce(sum(c.cache_read_tokens), 0) AS BIGINT) AS cache_read_tokens,
-  CAST(coalesce(sum(c.cache_write_tokens), 0) AS BIGINT) AS cache_write_tokens,
-  CAST(sum(c.cache_read_tokens) AS {real}) / nullif(sum(c.input_tokens), 0) AS hit_ratio,
-  -sum({cached}) / 1e15 AS saved_usd,
-  {counted(f"p.model IS NULL AND {read} + {write} > 0", "calls_without_rates")}
+  {of_consistent("input")}, {of_consistent("cache_read")}, {of_consistent("cache_write")},
+  CAST(sum(CASE WHEN {consistent} THEN c.cache_read_tokens END) AS {real})
+    / nullif(sum(CASE WHEN {consistent} THEN c.input_tokens END), 0) AS hit_ratio,
+  0 - sum(CASE WHEN {consistent} THEN {cached} END) / 1e15 AS saved_usd,
+  {calls_that(f"p.model IS NULL AND {read} + {write} > 0 AND {consistent}", "calls_without_rates")},
+  {calls_that(f"NOT ({consistent})", "calls_left_out")}
 FROM calls c LEFT JOIN prices p ON {its_own}
 WHERE c.model IS NOT NULL GROUP BY c.provider, c.model""",
         "v_prices": f"""SELECT provider, model, price_class, {date_of("since_ns")} AS since, {date_of("until_ns")} AS until,
@@ -137,7 +148,8 @@ WHERE c.model IS NOT NULL""",
         "v_what_if": f"""SELECT c.call_id, {day} AS day, {days_ago("c.ended_at_ns")}, c.batch_job, c.provider, c.model,
   coalesce(c.price_class, '') AS price_class, {scaled("c.cost_nanousd", "cost_usd")},
   p.provider AS on_provider, p.model AS on_model, p.price_class AS on_price_class,
-  CASE WHEN {read} + {write} <= {tokens} AND {write_1h} <= {write} THEN
+  CASE WHEN {same_model} THEN 1 ELSE 0 END AS same_model,
+  CASE WHEN {counted} THEN
     ({nanousd(tokens, "p.input_nanousd_per_mtok")} + {cached}
     + {output}) / 1e15 END AS on_cost_usd
 FROM calls c JOIN prices p ON {applies}
@@ -145,7 +157,9 @@ WHERE c.model IS NOT NULL AND (c.input_tokens IS NOT NULL OR c.output_tokens IS 
         "v_unpriced": f"""SELECT provider, model, count(*) AS calls,
   CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
   CAST(coalesce(sum(output_tokens), 0) AS BIGINT) AS output_tokens,
-  {counted("usage_status = 'missing' OR (input_tokens IS NULL AND output_tokens IS NULL)", "calls_without_usage")},
+  {calls_that("usage_status = 'missing' OR (input_tokens IS NULL AND output_tokens IS NULL)", "calls_without_usage")},
+  {calls_that("usage_status = 'partial'", "calls_with_partial_usage")},
+  {calls_that("flags LIKE '%tokens%' OR flags LIKE '%models%'", "calls_with_wrong_counts")},
   {moment("min(ended_at_ns)", "first_at")}, {moment("max(ended_at_ns)", "last_at")}
 FROM calls WHERE model IS NOT NULL AND cost_nanousd IS NULL AND folded = 1 GROUP BY provider, model""",
         "v_slo": f"""SELECT name AS slo, good, bad, CAST(good AS {real}) / nullif(good + bad, 0) AS sli_ratio,

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, text
 
 from reporter import state
 from reporter.cost import BY, check_names
-from reporter.pricing import PriceList, Usage
+from reporter.pricing import DAY_NS, PriceList, Usage, is_counted
 
 _CHUNK = 5_000
 _USAGE = ", ".join(Usage._fields)
@@ -45,7 +45,8 @@ def what_if(
 ) -> tuple[list[WhatIf], int]:
     """What counted calls of models, ended in [since, until), cost and would cost on (provider, model, price class).
 
-    A model that is None is the call's own, and its provider too.  Also returns from when on there are raw calls, in ns.
+    A model that is None is the call's own, and its provider too; a class that is None as well, and "" is the list price.  Also
+    returns from when on there are raw calls, in ns.
 
     Raises:
         ConfigError: a name in `by` is none of BY, or there twice.
@@ -69,7 +70,8 @@ def what_if(
 def _calls(connection: Connection, since_ns: int, until_ns: int, progress: Callable[[int], None]) -> Iterator[Row[Any]]:
     rows = connection.execution_options(yield_per=_CHUNK).execute(
         text(
-            f"SELECT batch_job, operation, provider, model, ended_at_ns, price_class, cost_nanousd, {_USAGE} FROM calls"
+            "SELECT batch_job, operation, provider, model, response_model, ended_at_ns, price_class, usage_status, flags,"
+            f" cost_nanousd, {_USAGE} FROM calls"
             " WHERE folded = 1 AND model IS NOT NULL AND ended_at_ns >= :since AND ended_at_ns < :until"
         ),
         {"since": since_ns, "until": until_ns},
@@ -82,10 +84,18 @@ def _calls(connection: Connection, since_ns: int, until_ns: int, progress: Calla
 
 def _price(row: Row[Any], prices: PriceList, on: tuple[str | None, str | None, str | None]) -> int | None:
     provider, model, price_class = on
-    if model is None:
-        provider, model = row.provider, row.model
     usage = Usage(*(getattr(row, name) for name in Usage._fields))
-    return prices.price(provider, model, row.ended_at_ns, usage, price_class).nanousd
+    if usage.input_tokens is None and usage.output_tokens is None:
+        return 0 if row.cost_nanousd == 0 else None  # refused here, refused there
+    if not is_counted(row.usage_status, row.flags):
+        return None
+    kind = row.price_class if price_class is None else price_class or None
+    day = row.ended_at_ns // DAY_NS
+    if model is None:
+        offer = prices.offer(row.provider, row.model, day, kind, row.response_model)
+    else:
+        offer = prices.offer(provider, model, day, kind)
+    return None if offer is None else offer.cost(row.ended_at_ns, usage)
 
 
 def _value(row: Row[Any], name: str) -> str:

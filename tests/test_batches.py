@@ -84,6 +84,18 @@ def test_openais_results_are_calls_once(tmp_path: Path, database_url: str) -> No
     assert (found["e"]["operation"], found["e"]["input_tokens"]) == ("embeddings", 8)
 
 
+@pytest.mark.parametrize("made", [CREATED + 0.75, "yesterday", True, -1, 10**30, None])
+def test_whatever_a_result_says_of_when_it_was_made_it_counts_once(tmp_path: Path, made: object) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    result = openai(1)
+    result["response"]["body"]["created"] = made
+    for moment in (CREATED + 10, CREATED + 20):
+        os.utime(written(tmp_path / "out.jsonl", [result]), (moment, moment))
+        assert run(tmp_path, "--database", url, "ingest", "--openai-batch", "out.jsonl").returncode == 0
+    told_ns = CREATED * 10**9 + 750_000_000 if isinstance(made, float) else (CREATED + 10) * 10**9
+    assert [row["ended_at_ns"] for row in rows(url)] == [told_ns]
+
+
 def test_anthropics_results_are_calls_once_and_end_when_the_file_was_written(tmp_path: Path, database_url: str) -> None:
     for moment in (CREATED, CREATED + 60):
         path = written(tmp_path / "out.jsonl", ANTHROPIC)

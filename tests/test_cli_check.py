@@ -120,3 +120,14 @@ def test_check_tells_what_budgets_are_of_and_which_alerts_they_go_without(tmp_pa
     (understood,) = json.loads(run(tmp_path, "check", "--format", "json").stdout)["budgets"]
     assert (understood["budget"], understood["usd"], understood["period"]) == ("m", 500.5, "month Europe/Berlin")
     assert [alert["factor"] for alert in understood["alerts"]] == [6, 3, 1]
+
+
+def test_a_price_catalogue_that_is_none_is_told(tmp_path: Path) -> None:
+    (tmp_path / "reporter.yaml").write_text("price_catalogue: prices.json\n")
+    missing = run(tmp_path, "check")
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert "prices.json: No such file or directory; `reporter prices update --to` writes one" in missing.stderr
+    (tmp_path / "prices.json").write_text('{"gpt-4o": 1}')
+    wrong = run(tmp_path, "check")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "prices.json: is no price catalogue of genai-prices" in wrong.stderr

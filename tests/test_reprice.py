@@ -70,7 +70,7 @@ def test_a_repriced_database_is_one_that_had_those_prices_from_the_first(tmp_pat
     assert (shown.returncode, shown.stderr) == (0, "")
     rows = [line.split() for line in shown.stdout.splitlines()]
     assert [row[:3] for row in rows[1:3]] == [["openai", "gpt-4o", "29"], ["us", "our-own", "30"]]
-    assert rows[2][3:] == ["0.0000", f"{sum((1000 + n + 2 * n) / 1e6 for n in range(1, 120, 4)):.4f}", "30", "0"]
+    assert rows[2][3:] == ["?", f"{sum((1000 + n + 2 * n) / 1e6 for n in range(1, 120, 4)):.4f}", "30", "0"]
     assert told(database_url, SLOS + PRICES) == before
 
     done = run(tmp_path, "prices", "reprice", "--since", "2020-01-01")
@@ -99,7 +99,18 @@ def test_a_counter_that_would_fall_is_held_at_the_gateway(
     assert values[1] == values[2] > 50
 
 
-@pytest.mark.parametrize("day", ["yesterday", "7d"])
-def test_a_day_that_is_none_is_refused(tmp_path: Path, day: str) -> None:
-    done = run(tmp_path, "prices", "reprice", "--since", day)
-    assert (done.returncode, done.stderr) == (2, f"reporter: --since '{day}': must be a day like 2026-11-01\n")
+@pytest.mark.parametrize(
+    ("since", "says"),
+    [
+        ("yesterday", "write a length like 7d, or a day like 2026-11-01"),
+        ("2999-01-01", "must be before the moment that is asked about"),
+    ],
+)
+def test_a_day_that_is_none_is_refused(tmp_path: Path, since: str, says: str) -> None:
+    done = run(tmp_path, "prices", "reprice", "--since", since)
+    assert (done.returncode, done.stderr) == (2, f"reporter: --since '{since}': {says}\n")
+
+
+def test_a_length_is_as_good_as_a_day(tmp_path: Path) -> None:
+    done = run(tmp_path, "prices", "reprice", "--since", "7d", "--dry-run")
+    assert (done.returncode, done.stdout) == (0, "Every call has the price it would get now.\n")

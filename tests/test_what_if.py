@@ -149,7 +149,7 @@ def test_the_command_sums_what_the_price_list_says_of_each_call(database_url: st
     store, config, calls = settled(database_url, tmp_path)
     until_ns = int(NOW.timestamp() + 60) * NS
     since_ns = until_ns - 7 * 86_400 * NS
-    for other in [("openai", "gpt-4o-mini", None), (None, None, "batch")]:
+    for other in [("openai", "gpt-4o-mini", None), ("openai", "gpt-4o-mini", ""), (None, None, "batch")]:
         with store.read() as connection:
             found, _ = what_if(
                 connection, config.price_list, ["job", "model"], on=other, since_ns=since_ns, until_ns=until_ns
@@ -161,7 +161,13 @@ def test_the_command_sums_what_the_price_list_says_of_each_call(database_url: st
             pairs = [
                 (
                     costs[c["call_id"]],
-                    on(config.price_list, c, other[0] or c["provider"], other[1] or c["model"], other[2] or ""),
+                    on(
+                        config.price_list,
+                        c,
+                        other[0] or c["provider"],
+                        other[1] or c["model"],
+                        c["price_class"] or "" if other[2] is None else other[2],
+                    ),
                 )
                 for c in mine
             ]
@@ -169,6 +175,21 @@ def test_the_command_sums_what_the_price_list_says_of_each_call(database_url: st
             assert (one.calls, one.unpriced_calls) == (len(mine), len(mine) - len(both))
             assert (one.nanousd, one.on_nanousd) == (sum(cost for cost, _ in both), sum(there for _, there in both))
         assert sum(one.calls for one in found) > 300
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--on-class", "btach"], "--on-class btach: nothing is sold in that class; did you mean batch?"),
+        (["--on-class", "gold"], "there are batch, fast, flex, priority, standard"),
+        (["--on-provider", "openai"], "--on-provider openai: whose model? --on names it"),
+        (["--on", "gpt-4oo"], "--on gpt-4oo: nobody names a price of it; there are gpt-4o"),
+    ],
+)
+def test_what_can_not_be_meant_is_told(tmp_path: Path, arguments: list[str], says: str) -> None:
+    done = run(tmp_path, "cost", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
 
 
 def test_the_command_reads_well_and_knows_what_was_meant(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ SQLITE = (
       attributes TEXT,
       flags TEXT,
       folded INTEGER NOT NULL DEFAULT 0,
+      priced_model TEXT,
       PRIMARY KEY (folded, call_id)
     ) WITHOUT ROWID""",
     """CREATE TABLE starts (
@@ -234,10 +235,12 @@ SQLITE = (
       CAST(duration_ns AS REAL) / 1e9 AS duration_seconds, CAST(ttft_ns AS REAL) / 1e9 AS ttft_seconds,
       batch_job, run_id, operation, provider, model, response_model, status, error_type, http_status, retries, stream,
       input_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens,
-      usage_status, price_class, CAST(cost_nanousd AS REAL) / 1e9 AS cost_usd, cost_source, finish_reason, trace_id, attributes, flags,
-      CASE WHEN coalesce(output_tokens, 0) = 0 OR coalesce(duration_ns, 0) = 0 THEN NULL
+      usage_status, price_class, CAST(cost_nanousd AS REAL) / 1e9 AS cost_usd, cost_source, priced_model,
+      CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END AS unpriced,
+      finish_reason, trace_id, attributes, flags, CASE WHEN coalesce(output_tokens, 0) = 0 OR coalesce(duration_ns, 0) = 0 THEN NULL
         WHEN ttft_ns < duration_ns AND output_tokens > 1 THEN CAST(output_tokens - 1 AS REAL) * 1e9 / (duration_ns - ttft_ns)
-        ELSE CAST(output_tokens AS REAL) * 1e9 / duration_ns END AS tokens_per_second, strftime('%Y-%m-%d', ended_at_ns / 1000000000, 'unixepoch') AS day, strftime('%Y-%m-%dT%H:00Z', ended_at_ns / 1000000000, 'unixepoch') AS hour, (CAST(strftime('%s', 'now') AS INTEGER) - ended_at_ns / 1000000000) / 86400 AS days_ago
+        ELSE CAST(output_tokens AS REAL) * 1e9 / duration_ns END AS tokens_per_second,
+      strftime('%Y-%m-%d', ended_at_ns / 1000000000, 'unixepoch') AS day, strftime('%Y-%m-%dT%H:00Z', ended_at_ns / 1000000000, 'unixepoch') AS hour, (CAST(strftime('%s', 'now') AS INTEGER) - ended_at_ns / 1000000000) / 86400 AS days_ago
     FROM calls""",
     """CREATE VIEW v_attributes AS
     SELECT call_id, member.key AS name, CAST(member.value AS TEXT) AS value FROM calls, json_each(calls.attributes) AS member""",
@@ -287,16 +290,15 @@ SQLITE = (
     FROM calls GROUP BY 1, provider, model, operation""",
     """CREATE VIEW v_cache AS
     SELECT c.provider, c.model, count(*) AS calls,
-      CAST(coalesce(sum(c.input_tokens), 0) AS BIGINT) AS input_tokens,
-      CAST(coalesce(sum(c.cache_read_tokens), 0) AS BIGINT) AS cache_read_tokens,
-      CAST(coalesce(sum(c.cache_write_tokens), 0) AS BIGINT) AS cache_write_tokens,
-      CAST(sum(c.cache_read_tokens) AS REAL) / nullif(sum(c.input_tokens), 0) AS hit_ratio,
-      -sum(CAST(coalesce(c.cache_read_tokens, 0) AS REAL) * (p.cache_read_nanousd_per_mtok - p.input_nanousd_per_mtok)
+      CAST(coalesce(sum(CASE WHEN coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) <= coalesce(c.input_tokens, 0) AND coalesce(c.cache_write_1h_tokens, 0) <= coalesce(c.cache_write_tokens, 0) AND coalesce(c.flags, '') NOT LIKE '%tokens%' THEN c.input_tokens END), 0) AS BIGINT) AS input_tokens, CAST(coalesce(sum(CASE WHEN coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) <= coalesce(c.input_tokens, 0) AND coalesce(c.cache_write_1h_tokens, 0) <= coalesce(c.cache_write_tokens, 0) AND coalesce(c.flags, '') NOT LIKE '%tokens%' THEN c.cache_read_tokens END), 0) AS BIGINT) AS cache_read_tokens, CAST(coalesce(sum(CASE WHEN coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) <= coalesce(c.input_tokens, 0) AND coalesce(c.cache_write_1h_tokens, 0) <= coalesce(c.cache_write_tokens, 0) AND coalesce(c.flags, '') NOT LIKE '%tokens%' THEN c.cache_write_tokens END), 0) AS BIGINT) AS cache_write_tokens,
+      CAST(sum(CASE WHEN coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) <= coalesce(c.input_tokens, 0) AND coalesce(c.cache_write_1h_tokens, 0) <= coalesce(c.cache_write_tokens, 0) AND coalesce(c.flags, '') NOT LIKE '%tokens%' THEN c.cache_read_tokens END) AS REAL)
+        / nullif(sum(CASE WHEN coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) <= coalesce(c.input_tokens, 0) AND coalesce(c.cache_write_1h_tokens, 0) <= coalesce(c.cache_write_tokens, 0) AND coalesce(c.flags, '') NOT LIKE '%tokens%' THEN c.input_tokens END), 0) AS hit_ratio,
+      0 - sum(CASE WHEN coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) <= coalesce(c.input_tokens, 0) AND coalesce(c.cache_write_1h_tokens, 0) <= coalesce(c.cache_write_tokens, 0) AND coalesce(c.flags, '') NOT LIKE '%tokens%' THEN CAST(coalesce(c.cache_read_tokens, 0) AS REAL) * (p.cache_read_nanousd_per_mtok - p.input_nanousd_per_mtok)
         + CAST(coalesce(c.cache_write_tokens, 0) AS REAL) * (p.cache_write_nanousd_per_mtok - p.input_nanousd_per_mtok)
-        + CAST(coalesce(c.cache_write_1h_tokens, 0) AS REAL) * (p.cache_write_1h_nanousd_per_mtok - p.cache_write_nanousd_per_mtok)) / 1e15 AS saved_usd,
-      sum(CASE WHEN p.model IS NULL AND coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) > 0 THEN 1 ELSE 0 END) AS calls_without_rates
-    FROM calls c LEFT JOIN prices p ON p.provider = coalesce(c.provider, '') AND p.model = c.model
-      AND p.price_class = coalesce(c.price_class, '') AND p.since_ns <= c.ended_at_ns AND (p.until_ns IS NULL OR p.until_ns > c.ended_at_ns)
+        + CAST(coalesce(c.cache_write_1h_tokens, 0) AS REAL) * (p.cache_write_1h_nanousd_per_mtok - p.cache_write_nanousd_per_mtok) END) / 1e15 AS saved_usd,
+      sum(CASE WHEN p.model IS NULL AND coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) > 0 AND coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) <= coalesce(c.input_tokens, 0) AND coalesce(c.cache_write_1h_tokens, 0) <= coalesce(c.cache_write_tokens, 0) AND coalesce(c.flags, '') NOT LIKE '%tokens%' THEN 1 ELSE 0 END) AS calls_without_rates,
+      sum(CASE WHEN NOT (coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) <= coalesce(c.input_tokens, 0) AND coalesce(c.cache_write_1h_tokens, 0) <= coalesce(c.cache_write_tokens, 0) AND coalesce(c.flags, '') NOT LIKE '%tokens%') THEN 1 ELSE 0 END) AS calls_left_out
+    FROM calls c LEFT JOIN prices p ON p.provider = coalesce(c.provider, '') AND p.model = coalesce(c.priced_model, c.model) AND p.price_class = coalesce(c.price_class, '') AND p.since_ns <= c.ended_at_ns AND (p.until_ns IS NULL OR p.until_ns > c.ended_at_ns)
       AND coalesce(c.input_tokens, 0) > p.above_tokens AND (p.up_to_tokens IS NULL OR coalesce(c.input_tokens, 0) <= p.up_to_tokens)
     WHERE c.model IS NOT NULL GROUP BY c.provider, c.model""",
     """CREATE VIEW v_prices AS
@@ -306,15 +308,15 @@ SQLITE = (
     FROM prices""",
     """CREATE VIEW v_rates AS
     SELECT c.call_id, CAST(input_nanousd_per_mtok AS REAL) / 1e9 AS input_usd_per_mtok, CAST(cache_read_nanousd_per_mtok AS REAL) / 1e9 AS cache_read_usd_per_mtok, CAST(cache_write_nanousd_per_mtok AS REAL) / 1e9 AS cache_write_usd_per_mtok, CAST(cache_write_1h_nanousd_per_mtok AS REAL) / 1e9 AS cache_write_1h_usd_per_mtok, CAST(output_nanousd_per_mtok AS REAL) / 1e9 AS output_usd_per_mtok,
-      p.source FROM calls c JOIN prices p ON p.provider = coalesce(c.provider, '') AND p.model = c.model
-      AND p.price_class = coalesce(c.price_class, '') AND p.since_ns <= c.ended_at_ns AND (p.until_ns IS NULL OR p.until_ns > c.ended_at_ns)
+      p.source FROM calls c JOIN prices p ON p.provider = coalesce(c.provider, '') AND p.model = coalesce(c.priced_model, c.model) AND p.price_class = coalesce(c.price_class, '') AND p.since_ns <= c.ended_at_ns AND (p.until_ns IS NULL OR p.until_ns > c.ended_at_ns)
       AND coalesce(c.input_tokens, 0) > p.above_tokens AND (p.up_to_tokens IS NULL OR coalesce(c.input_tokens, 0) <= p.up_to_tokens)
     WHERE c.model IS NOT NULL""",
     """CREATE VIEW v_what_if AS
     SELECT c.call_id, strftime('%Y-%m-%d', ended_at_ns / 1000000000, 'unixepoch') AS day, (CAST(strftime('%s', 'now') AS INTEGER) - c.ended_at_ns / 1000000000) / 86400 AS days_ago, c.batch_job, c.provider, c.model,
       coalesce(c.price_class, '') AS price_class, CAST(c.cost_nanousd AS REAL) / 1e9 AS cost_usd,
       p.provider AS on_provider, p.model AS on_model, p.price_class AS on_price_class,
-      CASE WHEN coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) <= coalesce(c.input_tokens, 0) AND coalesce(c.cache_write_1h_tokens, 0) <= coalesce(c.cache_write_tokens, 0) THEN
+      CASE WHEN p.provider = coalesce(c.provider, '') AND p.model = coalesce(c.priced_model, c.model) THEN 1 ELSE 0 END AS same_model,
+      CASE WHEN coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) <= coalesce(c.input_tokens, 0) AND coalesce(c.cache_write_1h_tokens, 0) <= coalesce(c.cache_write_tokens, 0) AND coalesce(c.flags, '') NOT LIKE '%tokens%' AND coalesce(c.flags, '') NOT LIKE '%models%' AND coalesce(c.usage_status, '') <> 'partial' THEN
         (CAST(coalesce(c.input_tokens, 0) AS REAL) * (p.input_nanousd_per_mtok) + CAST(coalesce(c.cache_read_tokens, 0) AS REAL) * (p.cache_read_nanousd_per_mtok - p.input_nanousd_per_mtok)
         + CAST(coalesce(c.cache_write_tokens, 0) AS REAL) * (p.cache_write_nanousd_per_mtok - p.input_nanousd_per_mtok)
         + CAST(coalesce(c.cache_write_1h_tokens, 0) AS REAL) * (p.cache_write_1h_nanousd_per_mtok - p.cache_write_nanousd_per_mtok)
@@ -328,6 +330,8 @@ SQLITE = (
       CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
       CAST(coalesce(sum(output_tokens), 0) AS BIGINT) AS output_tokens,
       sum(CASE WHEN usage_status = 'missing' OR (input_tokens IS NULL AND output_tokens IS NULL) THEN 1 ELSE 0 END) AS calls_without_usage,
+      sum(CASE WHEN usage_status = 'partial' THEN 1 ELSE 0 END) AS calls_with_partial_usage,
+      sum(CASE WHEN flags LIKE '%tokens%' OR flags LIKE '%models%' THEN 1 ELSE 0 END) AS calls_with_wrong_counts,
       strftime('%Y-%m-%dT%H:%M:%S', min(ended_at_ns) / 1000000000, 'unixepoch') || printf('.%03dZ', min(ended_at_ns) / 1000000 % 1000) AS first_at, strftime('%Y-%m-%dT%H:%M:%S', max(ended_at_ns) / 1000000000, 'unixepoch') || printf('.%03dZ', max(ended_at_ns) / 1000000 % 1000) AS last_at
     FROM calls WHERE model IS NOT NULL AND cost_nanousd IS NULL AND folded = 1 GROUP BY provider, model""",
     """CREATE VIEW v_slo AS
@@ -375,6 +379,7 @@ POSTGRESQL = (
       attributes TEXT,
       flags TEXT,
       folded BIGINT NOT NULL DEFAULT 0,
+      priced_model TEXT,
       PRIMARY KEY (folded, call_id)
     )""",
     """CREATE TABLE starts (
@@ -569,10 +574,12 @@ POSTGRESQL = (
       CAST(duration_ns AS DOUBLE PRECISION) / 1e9 AS duration_seconds, CAST(ttft_ns AS DOUBLE PRECISION) / 1e9 AS ttft_seconds,
       batch_job, run_id, operation, provider, model, response_model, status, error_type, http_status, retries, stream,
       input_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens,
-      usage_status, price_class, CAST(cost_nanousd AS DOUBLE PRECISION) / 1e9 AS cost_usd, cost_source, finish_reason, trace_id, attributes, flags,
-      CASE WHEN coalesce(output_tokens, 0) = 0 OR coalesce(duration_ns, 0) = 0 THEN NULL
+      usage_status, price_class, CAST(cost_nanousd AS DOUBLE PRECISION) / 1e9 AS cost_usd, cost_source, priced_model,
+      CASE WHEN model IS NOT NULL AND cost_nanousd IS NULL THEN 1 ELSE 0 END AS unpriced,
+      finish_reason, trace_id, attributes, flags, CASE WHEN coalesce(output_tokens, 0) = 0 OR coalesce(duration_ns, 0) = 0 THEN NULL
         WHEN ttft_ns < duration_ns AND output_tokens > 1 THEN CAST(output_tokens - 1 AS DOUBLE PRECISION) * 1e9 / (duration_ns - ttft_ns)
-        ELSE CAST(output_tokens AS DOUBLE PRECISION) * 1e9 / duration_ns END AS tokens_per_second, to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day, to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:00"Z"') AS hour, CAST(floor((extract(epoch FROM now()) - ended_at_ns / 1000000000) / 86400) AS BIGINT) AS days_ago
+        ELSE CAST(output_tokens AS DOUBLE PRECISION) * 1e9 / duration_ns END AS tokens_per_second,
+      to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day, to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:00"Z"') AS hour, CAST(floor((extract(epoch FROM now()) - ended_at_ns / 1000000000) / 86400) AS BIGINT) AS days_ago
     FROM calls""",
     """CREATE VIEW v_attributes AS
     SELECT call_id, member.key AS name, member.value FROM calls, jsonb_each_text(calls.attributes::jsonb) AS member""",
@@ -622,16 +629,15 @@ POSTGRESQL = (
     FROM calls GROUP BY 1, provider, model, operation""",
     """CREATE VIEW v_cache AS
     SELECT c.provider, c.model, count(*) AS calls,
-      CAST(coalesce(sum(c.input_tokens), 0) AS BIGINT) AS input_tokens,
-      CAST(coalesce(sum(c.cache_read_tokens), 0) AS BIGINT) AS cache_read_tokens,
-      CAST(coalesce(sum(c.cache_write_tokens), 0) AS BIGINT) AS cache_write_tokens,
-      CAST(sum(c.cache_read_tokens) AS DOUBLE PRECISION) / nullif(sum(c.input_tokens), 0) AS hit_ratio,
-      -sum(CAST(coalesce(c.cache_read_tokens, 0) AS DOUBLE PRECISION) * (p.cache_read_nanousd_per_mtok - p.input_nanousd_per_mtok)
+      CAST(coalesce(sum(CASE WHEN coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) <= coalesce(c.input_tokens, 0) AND coalesce(c.cache_write_1h_tokens, 0) <= coalesce(c.cache_write_tokens, 0) AND coalesce(c.flags, '') NOT LIKE '%tokens%' THEN c.input_tokens END), 0) AS BIGINT) AS input_tokens, CAST(coalesce(sum(CASE WHEN coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) <= coalesce(c.input_tokens, 0) AND coalesce(c.cache_write_1h_tokens, 0) <= coalesce(c.cache_write_tokens, 0) AND coalesce(c.flags, '') NOT LIKE '%tokens%' THEN c.cache_read_tokens END), 0) AS BIGINT) AS cache_read_tokens, CAST(coalesce(sum(CASE WHEN coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) <= coalesce(c.input_tokens, 0) AND coalesce(c.cache_write_1h_tokens, 0) <= coalesce(c.cache_write_tokens, 0) AND coalesce(c.flags, '') NOT LIKE '%tokens%' THEN c.cache_write_tokens END), 0) AS BIGINT) AS cache_write_tokens,
+      CAST(sum(CASE WHEN coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) <= coalesce(c.input_tokens, 0) AND coalesce(c.cache_write_1h_tokens, 0) <= coalesce(c.cache_write_tokens, 0) AND coalesce(c.flags, '') NOT LIKE '%tokens%' THEN c.cache_read_tokens END) AS DOUBLE PRECISION)
+        / nullif(sum(CASE WHEN coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) <= coalesce(c.input_tokens, 0) AND coalesce(c.cache_write_1h_tokens, 0) <= coalesce(c.cache_write_tokens, 0) AND coalesce(c.flags, '') NOT LIKE '%tokens%' THEN c.input_tokens END), 0) AS hit_ratio,
+      0 - sum(CASE WHEN coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) <= coalesce(c.input_tokens, 0) AND coalesce(c.cache_write_1h_tokens, 0) <= coalesce(c.cache_write_tokens, 0) AND coalesce(c.flags, '') NOT LIKE '%tokens%' THEN CAST(coalesce(c.cache_read_tokens, 0) AS DOUBLE PRECISION) * (p.cache_read_nanousd_per_mtok - p.input_nanousd_per_mtok)
         + CAST(coalesce(c.cache_write_tokens, 0) AS DOUBLE PRECISION) * (p.cache_write_nanousd_per_mtok - p.input_nanousd_per_mtok)
-        + CAST(coalesce(c.cache_write_1h_tokens, 0) AS DOUBLE PRECISION) * (p.cache_write_1h_nanousd_per_mtok - p.cache_write_nanousd_per_mtok)) / 1e15 AS saved_usd,
-      sum(CASE WHEN p.model IS NULL AND coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) > 0 THEN 1 ELSE 0 END) AS calls_without_rates
-    FROM calls c LEFT JOIN prices p ON p.provider = coalesce(c.provider, '') AND p.model = c.model
-      AND p.price_class = coalesce(c.price_class, '') AND p.since_ns <= c.ended_at_ns AND (p.until_ns IS NULL OR p.until_ns > c.ended_at_ns)
+        + CAST(coalesce(c.cache_write_1h_tokens, 0) AS DOUBLE PRECISION) * (p.cache_write_1h_nanousd_per_mtok - p.cache_write_nanousd_per_mtok) END) / 1e15 AS saved_usd,
+      sum(CASE WHEN p.model IS NULL AND coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) > 0 AND coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) <= coalesce(c.input_tokens, 0) AND coalesce(c.cache_write_1h_tokens, 0) <= coalesce(c.cache_write_tokens, 0) AND coalesce(c.flags, '') NOT LIKE '%tokens%' THEN 1 ELSE 0 END) AS calls_without_rates,
+      sum(CASE WHEN NOT (coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) <= coalesce(c.input_tokens, 0) AND coalesce(c.cache_write_1h_tokens, 0) <= coalesce(c.cache_write_tokens, 0) AND coalesce(c.flags, '') NOT LIKE '%tokens%') THEN 1 ELSE 0 END) AS calls_left_out
+    FROM calls c LEFT JOIN prices p ON p.provider = coalesce(c.provider, '') AND p.model = coalesce(c.priced_model, c.model) AND p.price_class = coalesce(c.price_class, '') AND p.since_ns <= c.ended_at_ns AND (p.until_ns IS NULL OR p.until_ns > c.ended_at_ns)
       AND coalesce(c.input_tokens, 0) > p.above_tokens AND (p.up_to_tokens IS NULL OR coalesce(c.input_tokens, 0) <= p.up_to_tokens)
     WHERE c.model IS NOT NULL GROUP BY c.provider, c.model""",
     """CREATE VIEW v_prices AS
@@ -641,15 +647,15 @@ POSTGRESQL = (
     FROM prices""",
     """CREATE VIEW v_rates AS
     SELECT c.call_id, CAST(input_nanousd_per_mtok AS DOUBLE PRECISION) / 1e9 AS input_usd_per_mtok, CAST(cache_read_nanousd_per_mtok AS DOUBLE PRECISION) / 1e9 AS cache_read_usd_per_mtok, CAST(cache_write_nanousd_per_mtok AS DOUBLE PRECISION) / 1e9 AS cache_write_usd_per_mtok, CAST(cache_write_1h_nanousd_per_mtok AS DOUBLE PRECISION) / 1e9 AS cache_write_1h_usd_per_mtok, CAST(output_nanousd_per_mtok AS DOUBLE PRECISION) / 1e9 AS output_usd_per_mtok,
-      p.source FROM calls c JOIN prices p ON p.provider = coalesce(c.provider, '') AND p.model = c.model
-      AND p.price_class = coalesce(c.price_class, '') AND p.since_ns <= c.ended_at_ns AND (p.until_ns IS NULL OR p.until_ns > c.ended_at_ns)
+      p.source FROM calls c JOIN prices p ON p.provider = coalesce(c.provider, '') AND p.model = coalesce(c.priced_model, c.model) AND p.price_class = coalesce(c.price_class, '') AND p.since_ns <= c.ended_at_ns AND (p.until_ns IS NULL OR p.until_ns > c.ended_at_ns)
       AND coalesce(c.input_tokens, 0) > p.above_tokens AND (p.up_to_tokens IS NULL OR coalesce(c.input_tokens, 0) <= p.up_to_tokens)
     WHERE c.model IS NOT NULL""",
     """CREATE VIEW v_what_if AS
     SELECT c.call_id, to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day, CAST(floor((extract(epoch FROM now()) - c.ended_at_ns / 1000000000) / 86400) AS BIGINT) AS days_ago, c.batch_job, c.provider, c.model,
       coalesce(c.price_class, '') AS price_class, CAST(c.cost_nanousd AS DOUBLE PRECISION) / 1e9 AS cost_usd,
       p.provider AS on_provider, p.model AS on_model, p.price_class AS on_price_class,
-      CASE WHEN coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) <= coalesce(c.input_tokens, 0) AND coalesce(c.cache_write_1h_tokens, 0) <= coalesce(c.cache_write_tokens, 0) THEN
+      CASE WHEN p.provider = coalesce(c.provider, '') AND p.model = coalesce(c.priced_model, c.model) THEN 1 ELSE 0 END AS same_model,
+      CASE WHEN coalesce(c.cache_read_tokens, 0) + coalesce(c.cache_write_tokens, 0) <= coalesce(c.input_tokens, 0) AND coalesce(c.cache_write_1h_tokens, 0) <= coalesce(c.cache_write_tokens, 0) AND coalesce(c.flags, '') NOT LIKE '%tokens%' AND coalesce(c.flags, '') NOT LIKE '%models%' AND coalesce(c.usage_status, '') <> 'partial' THEN
         (CAST(coalesce(c.input_tokens, 0) AS DOUBLE PRECISION) * (p.input_nanousd_per_mtok) + CAST(coalesce(c.cache_read_tokens, 0) AS DOUBLE PRECISION) * (p.cache_read_nanousd_per_mtok - p.input_nanousd_per_mtok)
         + CAST(coalesce(c.cache_write_tokens, 0) AS DOUBLE PRECISION) * (p.cache_write_nanousd_per_mtok - p.input_nanousd_per_mtok)
         + CAST(coalesce(c.cache_write_1h_tokens, 0) AS DOUBLE PRECISION) * (p.cache_write_1h_nanousd_per_mtok - p.cache_write_nanousd_per_mtok)
@@ -663,6 +669,8 @@ POSTGRESQL = (
       CAST(coalesce(sum(input_tokens), 0) AS BIGINT) AS input_tokens,
       CAST(coalesce(sum(output_tokens), 0) AS BIGINT) AS output_tokens,
       sum(CASE WHEN usage_status = 'missing' OR (input_tokens IS NULL AND output_tokens IS NULL) THEN 1 ELSE 0 END) AS calls_without_usage,
+      sum(CASE WHEN usage_status = 'partial' THEN 1 ELSE 0 END) AS calls_with_partial_usage,
+      sum(CASE WHEN flags LIKE '%tokens%' OR flags LIKE '%models%' THEN 1 ELSE 0 END) AS calls_with_wrong_counts,
       to_char(to_timestamp(min(ended_at_ns) / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS') || '.' || lpad((min(ended_at_ns) / 1000000 % 1000)::text, 3, '0') || 'Z' AS first_at, to_char(to_timestamp(max(ended_at_ns) / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS') || '.' || lpad((max(ended_at_ns) / 1000000 % 1000)::text, 3, '0') || 'Z' AS last_at
     FROM calls WHERE model IS NOT NULL AND cost_nanousd IS NULL AND folded = 1 GROUP BY provider, model""",
     """CREATE VIEW v_slo AS

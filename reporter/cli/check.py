@@ -44,6 +44,7 @@ def check(context: Context, files: tuple[Path, ...], form: str) -> None:
         return
     config = context.config
     config.pushgateway.check_files()
+    config.price_list.catalogue.check()
     if form == "json":
         click.echo(json.dumps(_understood(config), indent=2, allow_nan=False))
     else:

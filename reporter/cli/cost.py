@@ -12,13 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from reporter.cli.folded import fold_first
-from reporter.cli.root import Context, moment_option
+from reporter.cli.root import Context, moment_option, since_option
 from reporter.cli.rows import FORMATS, NOTHING, write
 from reporter.cli.terminal import console, shown
 from reporter.cli.what_if import tell_what_if
 from reporter.cost import BY, CostRow, Costs, read_costs
 from reporter.errors import ConfigError
-from reporter.slo.durations import parse_duration
 
 _WIDE = 110
 _NARROW_BAR, _WIDE_BAR = 5, 12
@@ -36,7 +35,9 @@ _MOST_NAME = 26
 @click.option("--on", metavar="MODEL", help="What the same calls would have cost on another model.")
 @click.option("--on-provider", metavar="NAME", help="Who sells that model; the first that has it, if left out.")
 @click.option(
-    "--on-class", metavar="CLASS", help="In another price class, like batch; without --on, of the same models."
+    "--on-class",
+    metavar="CLASS",
+    help="In another price class, like batch or standard; each call's own, if left out. Without --on, of the same models.",
 )
 @click.option("--compare", is_flag=True, help="Latency, speed, errors and tokens per dollar beside the cost.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
@@ -69,8 +70,10 @@ def cost(
     """
     as_of_ns = moment_option(as_of)
     names = [name.strip() for name in by.split(",") if name.strip()]
-    length_ns = _length(since, as_of_ns)
+    length_ns = as_of_ns - since_option(since, as_of_ns)
     fold_first(context, no_fold)
+    if on_provider is not None and on is None:
+        raise ConfigError(f"--on-provider {on_provider}: whose model? --on names it")
     if on is not None or on_class is not None:
         tell_what_if(context, names, (on_provider, on, on_class), as_of_ns, length_ns, form)
         return
@@ -82,26 +85,6 @@ def cost(
         write("csv", (*names, *_COLUMNS), _rows(costs))
     else:
         _show(costs, names, compare)
-
-
-def _length(since: str, as_of_ns: int) -> int:
-    """`--since` as a length in ns.
-
-    Raises:
-        ConfigError: it is neither a length nor a day before.
-    """
-    try:
-        length_ns = parse_duration(since)
-    except ValueError:
-        try:
-            day = datetime.fromisoformat(since)
-        except ValueError:
-            raise ConfigError(f"--since {since!r}: write a length like 7d, or a day like 2026-11-01") from None
-        moment = day if day.tzinfo is not None else day.replace(tzinfo=UTC)
-        length_ns = as_of_ns - int(moment.timestamp()) * 10**9
-    if length_ns <= 0:
-        raise ConfigError(f"--since {since!r}: must be before the moment that is asked about")
-    return length_ns
 
 
 _COLUMNS = (

@@ -12,9 +12,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from reporter import cycle
+from reporter import cycle, facts
 from reporter.catalogue import UPDATE_URL, fetch, models_of, parse_catalogue
-from reporter.cli.root import Context
+from reporter.cli.root import Context, since_option
+from reporter.cli.rows import NOTHING
 from reporter.cli.terminal import console, fold_progress, shown
 from reporter.errors import ConfigError
 from reporter.filesystem import write_whole
@@ -23,11 +24,11 @@ from reporter.reprice import reprice as again
 
 _SHORT, _LONG = 1_000, 1_000_000  # tokens: many models cost more beyond some length
 _KINDS = {
-    "input": lambda n: Usage(n, None, None, None, None),
-    "read from a cache": lambda n: Usage(n, n, None, None, None),
-    "written to a cache": lambda n: Usage(n, None, n, None, None),
-    "written for an hour": lambda n: Usage(n, None, n, n, None),
-    "output, reasoning too": lambda n: Usage(None, None, None, None, n),
+    "input": lambda n: Usage(n, 0, 0, 0, 0),
+    "read from a cache": lambda n: Usage(n, n, 0, 0, 0),
+    "written to a cache": lambda n: Usage(n, 0, n, 0, 0),
+    "written for an hour": lambda n: Usage(n, 0, n, n, 0),
+    "output, reasoning too": lambda n: Usage(0, 0, 0, 0, n),
 }
 
 
@@ -57,6 +58,7 @@ def explain(context: Context, model: str, provider: str | None, price_class: str
         raise ConfigError(f"--on {day!r}: must be a day like 2026-11-01") from None
     at_ns = ((when - date(1970, 1, 1)).days * 86_400 + 43_200) * 10**9
     price_list = context.config.price_list
+    price_class = facts.price_class(price_class)
 
     def usd_per_mtok(usage: Callable[[int], Usage], tokens: int) -> float | None:
         price = price_list.price(provider, model, at_ns, usage(tokens), price_class).nanousd
@@ -129,7 +131,9 @@ def update(context: Context, file: Path, url: str) -> None:
 
 
 @prices.command()
-@click.option("--since", required=True, metavar="DAY", help="Calls that ended since this day, like 2026-11-01.")
+@click.option(
+    "--since", required=True, help="Calls that ended since a day like 2026-11-01, or within a length like 7d."
+)
 @click.option("--dry-run", is_flag=True, help="Show the difference and change nothing.")
 @click.pass_obj
 def reprice(context: Context, since: str, dry_run: bool) -> None:
@@ -137,15 +141,13 @@ def reprice(context: Context, since: str, dry_run: bool) -> None:
 
     What came with its cost keeps it. Counters at the gateway never fall: one that would is held until it is passed again.
     """
-    try:
-        since_ns = (date.fromisoformat(since) - date(1970, 1, 1)).days * DAY_NS
-    except ValueError:
-        raise ConfigError(f"--since {since!r}: must be a day like 2026-11-01") from None
+    now_ns = time.time_ns()
+    since_ns = since_option(since, now_ns)
     config, store = context.config, context.looked_at
     with cycle.leased(store, config) as lease, fold_progress() as progress:
         cycle.catch_up(store, lease, config, progress)
         changed = again(
-            store, lease, config.slos, config.price_list, since_ns=since_ns, now_ns=time.time_ns(),
+            store, lease, config.slos, config.price_list, since_ns=since_ns, now_ns=now_ns,
             most_errors=config.report.max_values_per_label, apply=not dry_run, progress=progress,
         )  # fmt: skip
     out = console()
@@ -159,8 +161,13 @@ def reprice(context: Context, since: str, dry_run: bool) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for (provider, model), found in changed.items():
         table.add_row(
-            shown(provider or "–"), shown(model), f"{found.calls:,}", f"{found.before_nanousd / 1e9:,.4f}",
-            f"{found.after_nanousd / 1e9:,.4f}", f"{found.priced:,}", f"{found.unpriced:,}",
+            shown(provider or NOTHING), shown(model), f"{found.calls:,}", _usd(found.before_nanousd, found.known_before),
+            _usd(found.after_nanousd, found.known_after), f"{found.priced:,}", f"{found.unpriced:,}",
         )  # fmt: skip
     out.print(table)
     out.print("Nothing was changed; without --dry-run it is." if dry_run else "So it is now.")
+
+
+def _usd(nanousd: int, priced_calls: int) -> str:
+    """Dollars of calls of which so many have a price."""
+    return f"{nanousd / 1e9:,.4f}" if priced_calls else "?"

@@ -17,6 +17,7 @@ from reporter.config.model import Config, database_url
 from reporter.errors import ConfigError, SchemaError, StoreError
 from reporter.filesystem import warning
 from reporter.sinks.spool import sqlite_path
+from reporter.slo.durations import parse_duration
 from reporter.store import Store, open_store
 
 COMMANDS = {
@@ -149,6 +150,25 @@ def moment_option(value: str | None, option: str = "--as-of") -> int:
     if not _FIRST_MOMENT <= at < _LAST_MOMENT:
         raise ConfigError(f"{option} {value!r}: must be a moment from 1970 to 2261")
     return round(at.timestamp() * 1_000_000) * 1000
+
+
+def since_option(value: str, until_ns: int) -> int:
+    """An option `--since` as ns: a length before `until_ns`, a day (UTC), or a moment.
+
+    Raises:
+        ConfigError: it is none of these, or not before `until_ns`.
+    """
+    try:
+        since_ns = until_ns - parse_duration(value)
+    except ValueError:
+        try:
+            at = datetime.fromisoformat(value)
+        except ValueError:
+            raise ConfigError(f"--since {value!r}: write a length like 7d, or a day like 2026-11-01") from None
+        since_ns = int((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()) * 10**9
+    if since_ns >= until_ns:
+        raise ConfigError(f"--since {value!r}: must be before the moment that is asked about")
+    return max(0, since_ns)
 
 
 _FIRST_MOMENT, _LAST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC)  # 64 bits of ns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -11,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Connection, text
 
+from reporter import facts
 from reporter.cli.root import Context
 from reporter.cli.rows import NOTHING, write
 from reporter.cli.terminal import LONG, console, progress_bar, shown
@@ -35,6 +37,7 @@ def tell_what_if(
     """Print what calls cost and would have cost on (provider, model, price class)."""
     prices = context.config.price_list
     until_ns = round_up(as_of_ns) * MINUTE_NS
+    on = (on[0], on[1], _class(prices, on[2]))
     _check(prices, on, until_ns)
     with context.looked_at.read() as connection, progress_bar() as bar:
         total = _count(connection)
@@ -55,10 +58,27 @@ def tell_what_if(
         _show(found, by, on)
 
 
+def _class(prices: PriceList, told: str | None) -> str | None:
+    """The class of `--on-class`; "" is the list price.
+
+    Raises:
+        ConfigError: nothing is sold in it.
+    """
+    if told is None:
+        return None
+    kind = facts.price_class(told) or ""
+    known = sorted({*prices.classes, "standard"})
+    if kind and kind not in known:
+        close = get_close_matches(kind, known, 1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+        raise ConfigError(f"--on-class {told}: nothing is sold in that class; {hint}")
+    return kind
+
+
 def _check(prices: PriceList, on: tuple[str | None, str | None, str | None], at_ns: int) -> None:
     """See that the other model has a price at all."""
     provider, model, price_class = on
-    if model is None or prices.offer(provider, model, at_ns // DAY_NS, price_class) is not None:
+    if model is None or prices.offer(provider, model, at_ns // DAY_NS, price_class or None) is not None:
         return
     kind = f" as {price_class}" if price_class else ""
     whose = f" of {provider}'s" if provider else ""
@@ -94,7 +114,7 @@ def _as_json(
     ]
     return {
         "since": moment(since_ns), "until": moment(until_ns),
-        "on": {"provider": provider, "model": model, "price_class": price_class},
+        "on": {"provider": provider, "model": model, "price_class": "standard" if price_class == "" else price_class},
         "total": {**dict(zip(_COLUMNS, _numbers(_total(found)), strict=True))},
         "rows": rows,
     }  # fmt: skip
@@ -115,7 +135,7 @@ def _show(found: Sequence[WhatIf], by: Sequence[str], on: tuple[str | None, str 
     if not found:
         out.print("No calls of models in this time; --since looks further back.", soft_wrap=True)
         return
-    other = " ".join(part for part in (on[1] or "as", on[2]) if part)
+    other = " ".join(part for part in (on[1] or "as", "standard" if on[2] == "" else on[2]) if part)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in by:
         table.add_column(name, overflow="fold")

@@ -7,6 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from reporter import facts
 from reporter.pricing import PER_MTOK
 from reporter.slo.alerting import AlertPair, LeftOutPair, impossibility
 from reporter.slo.calendar import Calendar, CalendarPeriod
@@ -35,7 +36,7 @@ class ModelPrice(Spec):
 
     model: Globs
     provider: Globs | None = None
-    price_class: str | None = None
+    price_class: Annotated[str | None, AfterValidator(facts.price_class)] = None
     since: Day | None = None
     input: NonNegativeDecimal
     output: NonNegativeDecimal | None = None

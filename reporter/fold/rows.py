@@ -116,20 +116,21 @@ class Rows:
         marks = sorted(marks, key=_call_id)  # as the rows lie
         if self.sqlite:
             self.cursor.executemany(
-                "UPDATE calls SET folded = 1, cost_nanousd = ?, cost_source = ? WHERE folded = 0 AND call_id = ?",
+                "UPDATE calls SET folded = 1, cost_nanousd = ?, cost_source = ?, priced_model = ?"
+                " WHERE folded = 0 AND call_id = ?",
                 marks,
             )
         else:
             self.cursor.execute(
-                "UPDATE calls SET folded = 1, cost_nanousd = m.cost, cost_source = m.source"
-                " FROM unnest(%s::bigint[], %s::text[], %s::text[]) AS m (cost, source, call_id)"
+                "UPDATE calls SET folded = 1, cost_nanousd = m.cost, cost_source = m.source, priced_model = m.model"
+                " FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[]) AS m (cost, source, model, call_id)"
                 " WHERE folded = 0 AND calls.call_id = m.call_id",
                 _columns(marks),
             )
         return int(self.cursor.rowcount)
 
 
-_call_id = itemgetter(2)
+_call_id = itemgetter(-1)
 
 
 def _columns(rows: Sequence[Key]) -> list[Any]:

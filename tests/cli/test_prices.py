@@ -34,6 +34,8 @@ def cells(text: str) -> list[list[str]]:
                 ["Long requests cost more: 6 for input when there is a million of", "it."],
             ],
         ),
+        (["text-embedding-3-small"], [["input", "0.02"]]),  # the same with each who sells it
+        (["models/gemini-2.5-flash", "--provider", "google", "--price-class", "standard"], [["input", "0.3"]]),
         (["llama-70b", "--provider", "in-house"], [["input", "0.2"], ["So says reporter.yaml, under", "prices."]]),
     ],
 )
@@ -48,7 +50,7 @@ def test_a_price_is_told_with_its_source(tmp_path: Path, arguments: list[str], t
     ("arguments", "says"),
     [
         (["gpt-4oo"], "There are gpt-4o"),
-        (["text-embedding-3-small"], "It is sold by azure, openai: say --provider"),
+        (["moonshotai/kimi-k3"], "say --provider, and provider= where calls are recorded"),
         (["gpt-4o", "--provider", "groq"], "nobody names a price of it of groq's"),
         (["gpt-4o", "--price-class", "scale"], "nobody names a price of it as scale"),
         (["llama-70b", "--provider", "elsewhere"], "`prices:` in reporter.yaml gives it one"),
