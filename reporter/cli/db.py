@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -20,6 +21,19 @@ def db() -> None:
 def upgrade(context: Context) -> None:
     """Bring the database to this program's schema; creates it where there is none."""
     click.echo(f"at {migrate.upgrade(context.config.database)}")
+
+
+@db.command()
+@click.option("--to", "file", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The copy.")
+@click.pass_obj
+def backup(context: Context, file: Path) -> None:
+    """Copy a SQLite database to a file, whole, while jobs write on; an older copy there is replaced.
+
+    \b
+    Example:
+      reporter db backup --to /var/backups/reporter.db
+    """
+    click.echo(f"{file}: {migrate.backup(context.config.database, file):,} bytes")
 
 
 @db.command()
