@@ -17,7 +17,7 @@ LAYERS = (  # lowest first; a module may import its own layer and those below
     ("decorate", "call", "run", "trouble", "recorder", "wire", "command"),
     ("", "aws_lambda"),  # reporter/__init__.py, the face of the recording half, and its face for serverless functions
     # ── the line: above it in this list, standard library only ──
-    ("store", "batches", "filesystem", "migrate", "state", "lease", "bounds", "sketch", "family"),
+    ("store", "batches", "filesystem", "migrate", "state", "lease", "bounds", "sketch", "family", "grants"),
     ("minutes", "slo", "rates", "catalogue", "pricing"),
     ("tally",),
     ("config", "fold", "ingest", "retention", "query", "reprice"),
