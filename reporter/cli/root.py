@@ -28,7 +28,11 @@ COMMANDS = {
     "exec": ("reporter.cli.exec_command", "exec_", "Run any command as one run of a batch job."),
     "explain": ("reporter.cli.explain", "explain", "Say why an SLO stands where it stands, or replay its alerts."),
     "export": ("reporter.cli.formats", "export", "Write the SLOs in another format: sloth, openslo."),
-    "import": ("reporter.cli.formats", "import_", "Take over specs of another format: sloth, openslo."),
+    "import": (
+        "reporter.cli.formats",
+        "import_",
+        "Take over what others have: sloth, openslo, healthchecks, cronitor.",
+    ),
     "ingest": ("reporter.cli.ingest", "ingest", "Bring JSON Lines, or the spool, into the database."),
     "init": ("reporter.cli.init", "init", "Write a commented reporter.yaml to start from."),
     "prune": ("reporter.cli.prune", "prune", "Delete what is older than the retention says."),
