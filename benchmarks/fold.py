@@ -97,7 +97,7 @@ def floor(url: str, count: int) -> tuple[float, float]:
             rows = cursor.fetchall()
         if not rows:
             return (time.process_time() - cpu) / count * 1e6, (time.perf_counter() - clock) / count * 1e6
-        marks = [(1, "floor", row[0]) for row in rows]
+        marks = [(1, "floor", None, row[0]) for row in rows]
         after = rows[-1][0]
         for first in range(0, len(marks), CHUNK):
             with store.write() as connection:

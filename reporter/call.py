@@ -171,6 +171,7 @@ class ActiveCall:
     usage_status: str | None = None
     usages: dict[str, int] | None = None  # how many of it and its inner calls have each `usage_status`
     wire: Any = None  # what its requests have told, if an instrumented client sends them
+    fault: str | None = None  # what its last answer told was wrong, with nothing raised
     started_ns = 0  # of the monotonic clock
     ended_ns: int | None = None  # the same, where its end was before whoever closes it knows
     _token: Any = None
@@ -195,15 +196,19 @@ class ActiveCall:
             target.attributes.update(attributes)
 
     def usage(self, reply: object) -> None:
-        """Read tokens, model and finish reason from a provider's response object or dictionary.
+        """Read tokens, model and finish reason from a provider's response object or dictionary, or from its usage alone.
 
-        The last one counts: a stream's chunks may all be passed.  What inner calls tell is added to it.
+        The last one counts: a stream's chunks may all be passed.  What inner calls tell is added to it.  A call that has
+        named no model is to the one that answered.
         """
         try:
             from reporter.usage import read
 
-            for name, value in read(reply).items():
+            told = read(reply)
+            for name, value in told.items():
                 self.tell(name, value)
+            if "response_model" in told and "model" not in (self.owner or self).fact:
+                self.tell("model", told["response_model"])
             self.tell_usage_status(
                 "complete" if "input_tokens" in self.fact or "output_tokens" in self.fact else "missing"
             )
@@ -213,11 +218,12 @@ class ActiveCall:
             except (RecursionError, MemoryError):
                 self.recorder.unsaid += 1
 
-    def first_token(self) -> None:
-        """Mark the first chunk that carried text, reasoning or a tool call."""
+    def first_token(self, at_ns: int | None = None) -> None:
+        """Mark the first chunk that carried text, reasoning or a tool call: now, or at `at_ns` of the monotonic clock."""
         target = self.owner or self
         if "ttft_ns" not in target.fact:
-            target.fact["ttft_ns"] = max(0, self.recorder.clock.monotonic_ns() - target.started_ns)
+            at_ns = self.recorder.clock.monotonic_ns() if at_ns is None else at_ns
+            target.fact["ttft_ns"] = max(0, at_ns - target.started_ns)
             target.fact["stream"] = 1
 
     def tell(self, name: str, value: object) -> None:
@@ -385,6 +391,9 @@ class ActiveCall:
                 fact.setdefault("error_type", error_type)
             if http_status is not None:
                 fact.setdefault("http_status", http_status)
+        elif self.fault is not None and self.status is None:
+            self.status = "error"
+            fact.setdefault("error_type", self.fault)
         self.keep()
 
     def keep(self) -> None:
@@ -407,6 +416,9 @@ class ActiveCall:
             attributes = facts.attributes(self.attributes, self.flags)
             if attributes is not None:
                 fact["attributes"] = attributes
+        if "input_tokens" in fact or "output_tokens" in fact:
+            self.flags = self.flags or []
+            facts.check_parts(fact, self.flags)
         if self.flags:
             fact["flags"] = ",".join(self.flags)
         self.recorder.sink.call(fact)
@@ -426,7 +438,7 @@ class _Unrecorded(ActiveCall):
     def usage(self, reply: object) -> None:
         return
 
-    def first_token(self) -> None:
+    def first_token(self, at_ns: int | None = None) -> None:
         return
 
     @property

@@ -88,6 +88,21 @@ def integer(value: object, most: int, column: str, flags: list[str]) -> int | No
     return value
 
 
+_PARTS = (  # a count, and what is part of it
+    ("input_tokens", "cache_read_tokens", "cache_write_tokens"),
+    ("cache_write_tokens", "cache_write_1h_tokens", ""),
+    ("output_tokens", "reasoning_tokens", ""),
+)
+
+
+def check_parts(fact: Mapping[str, Any], flags: list[str]) -> None:
+    """Flag each count of tokens that is less than what is part of it; nothing tells which of them is wrong."""
+    for whole, part, other in _PARTS:
+        most = fact.get(whole)
+        if most is not None and (fact.get(part) or 0) + (fact.get(other) or 0) > most and whole not in flags:
+            flags.append(whole)
+
+
 def price_class(value: object) -> str | None:
     """What a class of service is called in lower case; None: the list price holds, by whatever name."""
     told = text(value)

@@ -97,6 +97,7 @@ def read_line(line: bytes, pruned_before_ns: int = 0) -> Fact:
     values = dict(_column(kind, name, value, flags) for name, value in told.items())
     _complete(kind, values, line, pruned_before_ns)
     if kind == "call":
+        facts.check_parts(values, flags)
         values["flags"] = ",".join(flags) or None
     return kind, tuple(values.get(name) for name in COLUMNS[kind])
 

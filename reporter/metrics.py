@@ -162,6 +162,9 @@ JOB_LAST_DURATION = _gauge("batch_job_last_duration_seconds", "Duration of the j
 JOB_LAST_EXIT_CODE = _gauge("batch_job_last_exit_code", "Exit code of the job's latest ended run.", "batch_job")
 JOB_ITEMS = _gauge("batch_job_items", "Items that the job's latest ended run says it did.", "batch_job")
 JOB_RUNNING = _gauge("batch_job_running", "Runs of the job in progress.", "batch_job")
+JOB_STATE = _gauge(
+    "batch_job_state", "1 for the state that the job is in; the others have no sample.", "batch_job", "state"
+)
 JOB_RUNS = _counter("batch_job_runs_total", "Runs of the job that ended, by outcome.", "batch_job", "status")
 JOB_LATE_RUNS = _counter("batch_job_late_runs_total", "Runs that started after their start grace.", "batch_job")
 JOB_OVERRUNS = _counter("batch_job_overruns_total", "Runs that ended because their time was up.", "batch_job")
@@ -358,6 +361,7 @@ def _jobs(report: Report) -> _Samples:
         ):
             if value is not None:
                 yield metric, Sample(labels, value)
+        yield JOB_STATE, Sample((*labels, ("state", job.state)), 1)
     for name, totals in report.job_totals.items():
         labels = _present((("batch_job", name),))
         yield JOB_OVERRUNS, Sample(labels, totals.get("timeout", 0))

@@ -196,12 +196,20 @@ def is_counted(usage_status: str | None, flags: str | None) -> bool:
     return usage_status != "partial" and (not flags or ("tokens" not in flags and "models" not in flags))
 
 
-def is_refused(http_status: int | None) -> bool:
-    """Whether the answer to a call that tells of no tokens means that there is nothing to pay: providers bill what they serve.
+def is_refused(status: str, usage_status: str | None, http_status: int | None) -> bool:
+    """Whether a call that tells of no tokens was refused, so that there is nothing to pay: providers bill what they serve.
+
+    `usage_status` tells of answers that were served, and is NULL where none was.
 
     Source: https://docs.claude.com/en/api/errors and OpenAI's and Google's pricing pages, which charge for tokens processed.
     """
-    return http_status is not None and http_status >= 400 and http_status not in _NOT_SURELY_REFUSED
+    return (
+        status == "error"
+        and usage_status is None
+        and http_status is not None
+        and http_status >= 400
+        and http_status not in _NOT_SURELY_REFUSED
+    )
 
 
 def _said(offer: Offer | None) -> object:

@@ -310,11 +310,11 @@ def _priced(
     costs, sources = list(calls.cost_nanousd), list(calls.cost_source)
     names: list[str | None] = [None] * len(costs)
     day, asked, served, offer = -1, None, None, None
-    for index, (cost, at_ns, *usage, price_class, answered, usage_status, flags, http_status) in enumerate(
+    for index, (cost, at_ns, tokens, read, write, write_1h, output, price_class, answered, usage_status, flags) in enumerate(
         zip(
             costs, calls.ended_at_ns, calls.input_tokens, calls.cache_read_tokens, calls.cache_write_tokens,
             calls.cache_write_1h_tokens, calls.output_tokens, calls.price_class, calls.response_model,
-            calls.usage_status, calls.flags, calls.http_status, strict=True,
+            calls.usage_status, calls.flags, strict=True,
         )
     ):  # fmt: skip
         if cost is not None:
@@ -322,15 +322,15 @@ def _priced(
                 sources[index] = "reported"
         elif prices is None or not series.model:
             continue
-        elif usage[0] is None and usage[-1] is None:
-            if is_refused(http_status):
+        elif tokens is None and output is None:
+            if is_refused(calls.status[index], usage_status, calls.http_status[index]):
                 costs[index], sources[index] = 0, REFUSED
-        elif is_counted(usage_status, flags):
+        elif (usage_status == "complete" and flags is None) or is_counted(usage_status, flags):
             if day != at_ns // DAY_NS or asked != price_class or served != answered:
                 day, asked, served = at_ns // DAY_NS, price_class, answered
                 offer = prices.offer(series.provider, series.model, day, price_class, answered)
             if offer is not None:
-                cost = offer.cost(at_ns, usage)
+                cost = offer.rate(at_ns, tokens or 0, read or 0, write or 0, write_1h or 0, output or 0)
                 if cost is not None:
                     costs[index], sources[index] = cost, offer.source
                     if offer.model != series.model:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 def read(reply: object) -> dict[str, object]:
     """The columns `reply` tells of; empty when it tells of none.  A count that is none is NO_COUNT, which a call flags."""
     told: dict[str, object] = {}
+    if get(get(reply, "response"), "usage") is not None:
+        reply = get(reply, "response")  # the last event of a stream of OpenAI's Responses has the answer in it
     model = get(reply, "model") or get(reply, "modelVersion") or get(reply, "model_version")
     if isinstance(model, str):
         told["response_model"] = model
@@ -30,6 +32,8 @@ def read(reply: object) -> dict[str, object]:
         usage = get(reply, "usageMetadata") or get(reply, "usage_metadata") or get(get(reply, "metadata"), "usage")
     if usage is None:
         usage = get(reply, "meta")  # of Cohere's embeddings
+    if usage is None and any(get(reply, knows) is not None for knows, _ in _READERS):
+        usage = reply  # the bare usage of an answer
     if usage is not None:
         for knows, reads in _READERS:
             if get(usage, knows) is not None:
@@ -66,6 +70,8 @@ NO_COUNT = -1
 def _count(source: object, *names: str) -> int | None:
     for name in names:
         value = get(source, name)
+        if type(value) is int:
+            return value if 0 <= value <= facts.MOST_TOKENS else NO_COUNT
         if value is None:
             continue
         if type(value) is float and value.is_integer():  # as Cohere's SDK tells them
@@ -214,6 +220,8 @@ def _price_class(reply: object, usage: object) -> str | None:
     for source in (reply, usage):
         for name in ("service_tier", "serviceTier", "traffic_type", "trafficType", "speed"):
             tier = get(source, name)
+            if tier is None:
+                continue
             tier = get(tier, "value") or tier
             if isinstance(tier, str) and tier.lower() in TIERS:
                 return TIERS[tier.lower()]
@@ -223,10 +231,12 @@ def _price_class(reply: object, usage: object) -> str | None:
 def _special(usage: object) -> str | None:
     """What of a call is not priced as text, if anything is."""
     for place, name, kind in _SPECIAL:
-        if (_count(usage if place is None else get(usage, place), name) or 0) > 0:
+        told = usage if place is None else get(usage, place)
+        if told is not None and (_count(told, name) or 0) > 0:
             return kind
     for names, kinds in _SPECIAL_LISTS:
-        for entries in (get(usage, name) for name in names):
+        for name in names:
+            entries = get(usage, name)
             for entry in entries if isinstance(entries, list) else ():
                 modality = get(entry, "modality")
                 modality = get(modality, "value") or modality  # google-genai's is an enumeration
@@ -238,6 +248,8 @@ def _special(usage: object) -> str | None:
 def _reported_nanousd(usage: object) -> int | None:
     """What the provider says it costs: OpenRouter, with what it says another one charges, and Perplexity."""
     cost = get(usage, "cost")
+    if cost is None:
+        return None
     parts = [get(cost, "total_cost") or cost]
     if get(usage, "is_byok") is True:  # the user's own key of another provider
         parts.append(get(get(usage, "cost_details"), "upstream_inference_cost"))

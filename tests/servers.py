@@ -98,12 +98,18 @@ def start_pushgateway(directory: Path, persistence: Path | None = None) -> Serve
 
 def start_prometheus(directory: Path, target: str, rules: str = "groups: []\n") -> Server:
     """A Prometheus that scrapes `target` (host:port) and evaluates `rules` every second."""
-    port = free_port()
     (directory / "rules.yml").write_text(rules)
-    (directory / "prometheus.yml").write_text(
+    return start_prometheus_of(
+        directory,
         "global: {scrape_interval: 1s, evaluation_interval: 1s}\nrule_files: [rules.yml]\n"
-        f"scrape_configs:\n- {{job_name: pushgateway, honor_labels: true, static_configs: [{{targets: ['{target}']}}]}}\n"
+        f"scrape_configs:\n- {{job_name: pushgateway, honor_labels: true, static_configs: [{{targets: ['{target}']}}]}}\n",
     )
+
+
+def start_prometheus_of(directory: Path, configuration: str) -> Server:
+    """A Prometheus of this configuration."""
+    port = free_port()
+    (directory / "prometheus.yml").write_text(configuration)
     return Server(
         [
             binary("prometheus", "prometheus"),
@@ -114,6 +120,24 @@ def start_prometheus(directory: Path, target: str, rules: str = "groups: []\n") 
         f"http://127.0.0.1:{port}",
         "/-/ready",
         directory / "prometheus.log",
+    )
+
+
+def start_alertmanager(directory: Path, configuration: str) -> Server:
+    """An Alertmanager of this configuration, that talks to no other."""
+    port = free_port()
+    (directory / "alertmanager.yml").write_text(configuration)
+    return Server(
+        [
+            binary("prometheus-alertmanager", "prometheus-alertmanager"),
+            f"--config.file={directory}/alertmanager.yml",
+            f"--storage.path={directory}/alertmanager",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--cluster.listen-address=",
+        ],
+        f"http://127.0.0.1:{port}",
+        "/-/ready",
+        directory / "alertmanager.log",
     )
 
 

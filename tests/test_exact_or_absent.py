@@ -72,6 +72,9 @@ CASES: dict[str, tuple[dict[str, Any], int | None, str | None]] = {
     "it was refused for want of capacity": (
         {"model": "nobody-knows", "status": "error", "error_type": "529", "http_status": 529}, 0, "refused",
     ),
+    "it was refused after something was served that told no usage": (
+        {"model": "chat", "status": "error", "error_type": "429", "http_status": 429, "usage_status": "missing"}, None, None,
+    ),
     "a gateway gave up waiting": ({"model": "chat", "status": "error", "error_type": "504", "http_status": 504}, None, None),
     "it broke off": ({"model": "chat", "status": "error", "error_type": "ReadError"}, None, None),
     "it was lost": ({"model": "chat", "status": "lost"}, None, None),
@@ -139,4 +142,4 @@ def test_what_has_no_price_is_listed_with_the_reason(place: Path, database_url: 
     with ask(open_store(database_url), question, seconds=30) as answer:
         (told,) = [tuple(int(value) for value in row) for row in answer.rows]
     unpriced = sum(nanousd is None for _, nanousd, _ in CASES.values())
-    assert told == (unpriced, 3, 2, 5)
+    assert told == (unpriced, 4, 2, 5)

@@ -11,7 +11,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-import yaml
 
 from reporter.views import VIEWS
 from tests.cli.console import environment, run
@@ -45,7 +44,7 @@ def test_the_readmes_program_records(recorded: Path) -> None:
 
 
 def test_the_readmes_commands_run_and_its_tables_are_what_they_print(recorded: Path, pushgateway: Server) -> None:
-    demo, _, console = blocks(README, "console")
+    demo, _, console, _ = blocks(README, "console")
     assert demo == "$ make demo\n"
     commands = re.findall(r"^\$ reporter (\w+)", console, re.MULTILINE)
     assert commands == ["init", "check", "report", "push"]
@@ -71,7 +70,7 @@ def test_the_readmes_commands_run_and_its_tables_are_what_they_print(recorded: P
 
 
 def test_the_readmes_job_in_another_language_is_a_run(recorded: Path) -> None:
-    _, any_command, _ = blocks(README, "console")
+    _, any_command, *_ = blocks(README, "console")
     (recorded / "export.sh").write_text('#!/bin/sh\necho "$@"\n')
     (recorded / "export.sh").chmod(0o755)
     arguments = any_command.removeprefix("$ reporter ").split()
@@ -93,50 +92,18 @@ def test_the_readmes_question_is_answered(recorded: Path) -> None:
     assert set(re.findall(r"`(v_\w+)`", README)) <= VIEWS.keys()
 
 
-RULES_TEST = """
-rule_files: [rules.yaml]
-evaluation_interval: 1m
-tests:
-- interval: 1m
-  input_series:
-  - {{series: 'slo_burn_rate{{slo="a", service="s", window="1h", job="reporter"}}', values: '{burn}x20'}}
-  - {{series: 'slo_burn_rate{{slo="a", service="s", window="5m", job="reporter"}}', values: '{burn}x20'}}
-  - {{series: 'reporter_last_success_timestamp_seconds{{job="reporter"}}', values: '{fresh}'}}
-  - {{series: 'push_time_seconds{{job="reporter"}}', values: '{fresh}'}}
-  alert_rule_test:
-  - {{eval_time: 15m, alertname: ErrorBudgetBurnsFast, exp_alerts: {burns}}}
-  - {{eval_time: 15m, alertname: ReporterSilent, exp_alerts: {silent}}}
-"""
-BURNS = "[{exp_labels: {severity: page, slo: a, service: s, window: 1h, job: reporter}}]"
-SILENT = "[{exp_labels: {severity: page, job: reporter}}]"
-
-
-@pytest.mark.parametrize(
-    ("burn", "fresh", "burns", "silent"),
-    [
-        ("20", "0+60x20", BURNS, "[]"),
-        ("14.4", "0+60x20", "[]", "[]"),
-        ("20", "0x20", "[]", SILENT),  # frozen numbers page nobody; that they are frozen does
-        ("20", "_x20", "[]", SILENT),
-    ],
-)
-def test_the_readmes_rules_fire_when_they_should(
-    tmp_path: Path, burn: str, fresh: str, burns: str, silent: str
-) -> None:
+def test_the_readmes_rules_are_what_promtool_takes(recorded: Path) -> None:
+    *_, generated = blocks(README, "console")
+    run(recorded, "init")
+    for arguments in re.findall(r"^\$ reporter (.*?) *#", generated, re.MULTILINE):
+        done = run(recorded, *arguments.split())
+        assert (done.returncode, done.stderr) == (0, "")
     promtool = binary("promtool", "prometheus")
-    (rules,) = blocks(README, "yaml")
-    assert [rule["alert"] for rule in yaml.safe_load(rules)["groups"][0]["rules"]] == [
-        "ErrorBudgetBurnsFast",
-        "ReporterSilent",
-    ]
-    (tmp_path / "rules.yaml").write_text(rules)
-    (tmp_path / "test.yaml").write_text(RULES_TEST.format(burn=burn, fresh=fresh, burns=burns, silent=silent))
-
-    done = subprocess.run(
-        [promtool, "test", "rules", "test.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
-    )
-
-    assert done.returncode == 0, done.stdout + done.stderr
+    for check in (["check", "config", "prometheus.yml"], ["test", "rules", "reporter.rules.test.yml"]):
+        checked = subprocess.run(
+            [promtool, *check], cwd=recorded / "prometheus", capture_output=True, text=True, check=False, timeout=300
+        )
+        assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_every_line_of_the_json_lines_page_is_a_fact(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -12,7 +13,7 @@ import pytest
 from genai_prices import Usage as LibraryUsage
 from genai_prices.data_snapshot import get_snapshot
 
-from reporter import Recorder, usage
+from reporter import Recorder, lines, usage
 from reporter.pricing import UNKNOWN, PriceList, Usage
 from reporter.sinks.memory import MemorySink
 
@@ -235,9 +236,79 @@ def test_a_count_that_is_none_is_flagged_and_the_row_kept(count: object) -> None
     assert (kept["input_tokens"], kept["output_tokens"], kept["flags"]) == (None, 7, "input_tokens")
 
 
+@pytest.mark.parametrize(
+    ("counts", "flags"),
+    [
+        ({"input_tokens": 10, "cache_read_tokens": 11}, "input_tokens"),
+        ({"input_tokens": 10, "cache_read_tokens": 6, "cache_write_tokens": 5}, "input_tokens"),
+        ({"input_tokens": 10, "cache_write_tokens": 3, "cache_write_1h_tokens": 4}, "cache_write_tokens"),
+        ({"output_tokens": 1, "reasoning_tokens": 2}, "output_tokens"),
+        ({"input_tokens": 10, "cache_read_tokens": 6, "cache_write_tokens": 4, "cache_write_1h_tokens": 4}, None),
+        ({"cache_read_tokens": 6, "reasoning_tokens": 2}, None),  # of what, nobody says
+        ({"input_tokens": 0, "output_tokens": 0, "cache_read_tokens": 0}, None),
+    ],
+)
+def test_a_count_that_is_less_than_its_parts_is_kept_and_flagged(counts: dict[str, int], flags: str | None) -> None:
+    sink = MemorySink()
+    Recorder(sink=sink).record(operation="chat", model="m", **counts)
+    (kept,) = sink.calls
+    assert {name: kept[name] for name in counts} == counts
+    assert kept["flags"] == flags
+    line = json.dumps({"operation": "chat", "ended_at": 1_800_000_000, **counts}).encode()
+    _, values = lines.read_line(line)
+    assert dict(zip(lines.COLUMNS["call"], values, strict=True))["flags"] == flags
+
+
 def test_bedrock_s_stream_tells_its_usage_in_the_metadata_event() -> None:
     told = usage.read({"metadata": {"usage": BEDROCK, "metrics": {"latencyMs": 1}}})
     assert (told["input_tokens"], told["output_tokens"], told["cache_write_1h_tokens"]) == (550, 300, 30)
+
+
+@pytest.mark.parametrize(
+    ("bare", "tokens"),
+    [
+        (OPENAI, (1000, 400, 300)), (RESPONSES, (1000, 400, 300)), (ANTHROPIC, (550, 400, 300)), (GEMINI, (1007, 400, 500)),
+        (BEDROCK, (550, 400, 300)), ({"billed_units": {"input_tokens": 12, "output_tokens": 3}}, (12, None, 3)),
+        ({"prompt_tokens": 8, "total_tokens": 8}, (8, None, None)),
+    ],
+)  # fmt: skip
+def test_a_bare_usage_is_read_as_the_answer_it_comes_from(
+    bare: dict[str, Any], tokens: tuple[int, int | None, int | None]
+) -> None:
+    for usage_alone in (bare, SimpleNamespace(**bare)):
+        sink = MemorySink()
+        with Recorder(sink=sink).call("chat", model="m") as call:
+            call.usage(usage_alone)
+        (kept,) = sink.calls
+        assert (kept["input_tokens"], kept["cache_read_tokens"], kept["output_tokens"]) == tokens
+        assert kept["usage_status"] == "complete"
+
+
+def test_the_cost_and_class_of_a_bare_usage_are_read_too() -> None:
+    told = usage.read({"prompt_tokens": 1, "completion_tokens": 2, "cost": 0.00014, "service_tier": "flex"})
+    assert (told["cost_nanousd"], told["price_class"]) == (140_000, "flex")
+
+
+def test_the_last_event_of_a_stream_of_responses_is_read_as_its_answer() -> None:
+    told = usage.read({"type": "response.completed", "response": {"model": "gpt-4o", "usage": RESPONSES}})
+    assert (told["input_tokens"], told["response_model"]) == (1000, "gpt-4o")
+
+
+def test_a_call_that_named_no_model_is_to_the_one_that_answered() -> None:
+    sink = MemorySink()
+    recorder = Recorder(sink=sink)
+    answer = {"model": "gpt-4o-2024", "usage": OPENAI}
+    with recorder.call("chat") as call:
+        call.usage(answer)
+    with recorder.call("chat", model="mine") as call:
+        call.usage(answer)
+    with recorder.call("outer"), recorder.call("inner") as call:
+        call.usage(SimpleNamespace(**answer))
+        call.usage({"model": "gpt-4o-2025", "usage": OPENAI})
+    told = [(call["operation"], call["model"], call["response_model"]) for call in sink.calls]
+    assert told == [
+        ("chat", "gpt-4o-2024", "gpt-4o-2024"), ("chat", "mine", "gpt-4o-2024"), ("outer", "gpt-4o-2024", "gpt-4o-2025"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

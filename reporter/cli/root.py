@@ -28,6 +28,11 @@ COMMANDS = {
     "exec": ("reporter.cli.exec_command", "exec_", "Run any command as one run of a batch job."),
     "explain": ("reporter.cli.explain", "explain", "Say why an SLO stands where it stands, or replay its alerts."),
     "export": ("reporter.cli.formats", "export", "Write the SLOs in another format: sloth, openslo."),
+    "generate": (
+        "reporter.cli.generate",
+        "generate",
+        "Write Prometheus' rules and Alertmanager's routes from the SLOs.",
+    ),
     "import": (
         "reporter.cli.formats",
         "import_",

@@ -4,6 +4,7 @@
     watch         one request, from before it leaves to the end of its answer, and the call it belongs to
     endpoints     what a request is: an LLM's operation, provider and model, or a host and a route
     streams       bodies that come bit by bit
+    sessions      the same for google-genai's sessions of aiohttp
     transport     the same for a transport, where there is no client to instrument
     answers       usage, model, finish and first token, read as the bytes pass; nothing else is kept
 

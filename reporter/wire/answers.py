@@ -1,11 +1,13 @@
-"""What is read from an answer as its bytes pass: usage, model, finish reason, and when the first token came.
+"""What is read from an answer as its bytes pass: usage, model, finish reason, errors, and when the first token came.
 
-Nothing else of an answer is kept: no prompt, no completion.  Of usage only numbers, and short words like `"flex"`.
+Nothing else of an answer is kept: no prompt, no completion.  Of usage only numbers, and short words like `"flex"`; of an
+error only the provider's word for it.
 """
 
 from __future__ import annotations
 
 import json
+import re
 
 from reporter import usage
 
@@ -17,30 +19,42 @@ MOST_BODY_BYTES = 1024 * 1024
 """A longer JSON answer is searched for its usage at its end only."""
 MOST_LINE_BYTES = 1024 * 1024
 _PARSED_WHOLE_BYTES = 32 * 1024
-_PICKED = ("usage", "usageMetadata", "model", "modelVersion", "service_tier", "stop_reason", "error", "type")
+_PICKED = ("usage", "usageMetadata", "model", "modelVersion", "service_tier", "stop_reason")  # no error is so long
+_WORD = re.compile(r"[\w.:/-]{1,100}")
+_DIALECTS = ("message_", "content_block_", "response.")  # how the events of those begin that have a last word
 
 
 class Answer:
     """An answer being read."""
 
-    __slots__ = ("_latest", "_rest", "ended", "error_type", "finish", "first_token", "model", "tier", "usage")
+    __slots__ = (
+        "_has_last_word", "_latest", "_rest", "ended", "error_type", "finish", "first_token", "model", "tier", "usage",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.usage: dict[str, Any] = {}
         self.model: str | None = None
         self.finish: str | None = None
         self.tier: str | None = None  # how it was served, beside its usage
-        self.error_type: str | None = None  # of an error told inside a stream
+        self.error_type: str | None = None  # of an error told in an answer that began as a success
         self.first_token = False
         self.ended = False  # the terminal event has come
+        self._has_last_word: bool | None = None  # whether its stream's dialect has one; None: it has told nothing yet
         self._rest = b""  # a line that has not come to its end
         self._latest = b""
 
     # ── one JSON document ──
 
-    def read_json(self, body: bytes) -> None:
-        """Read a whole answer."""
-        told = _whole(body) if len(body) <= _PARSED_WHOLE_BYTES else _picked(body)
+    def read_json(self, body: bytes, *, claimed: bool = False) -> None:
+        """Read a whole answer; one that is `claimed` to be JSON and is none is an error."""
+        if len(body) <= _PARSED_WHOLE_BYTES:
+            told = _whole(body)
+            parses = told is not None
+        else:
+            told = _picked(body)
+            parses = body[-_PARSED_WHOLE_BYTES:].rstrip().endswith((b"}", b"]"))
+        if claimed and not parses:
+            self.error_type = "JSONDecodeError"  # what Python calls it
         if isinstance(told, list) and told:  # Gemini's stream without SSE is an array
             for part in told:
                 self._take(part)
@@ -66,9 +80,10 @@ class Answer:
             payload = line[5:].strip()
             if payload == b"[DONE]":
                 self.ended = True
-            elif self.first_token and b"usageMetadata" in payload:  # Gemini repeats it, and only the last counts
-                self._latest = payload
+            elif self.first_token and b"usageMetadata" in payload and b"finishReason" not in payload:
+                self._latest = payload  # Gemini repeats it, and only the last counts
             elif len(payload) <= MOST_LINE_BYTES:
+                self._latest = b""
                 self._event(_whole(payload))
 
     def finish_feeding(self) -> None:
@@ -79,12 +94,20 @@ class Answer:
             self._event(_whole(self._latest))
             self._latest = b""
 
+    @property
+    def cut(self) -> bool:
+        """Whether a stream that is over lacks its last word: neither its terminal event nor a finish reason came."""
+        return self._has_last_word is not False and not self.ended and self.finish is None
+
     def _event(self, told: object) -> None:
         if not isinstance(told, dict):
             return
         kind = told.get("type")
-        if not self.first_token and _brings_a_token(told, kind):
-            self.first_token = True
+        if not self.first_token:
+            self.first_token = _brings_a_token(told, kind)
+        if not self._has_last_word:
+            known = isinstance(kind, str) and kind.startswith(_DIALECTS)
+            self._has_last_word = known or "choices" in told or "candidates" in told
         if kind == "message_start":
             told = told.get("message")
         elif kind in ("response.completed", "response.incomplete", "response.failed"):
@@ -118,10 +141,9 @@ class Answer:
         if isinstance(tier, str):
             self.tier = tier
         self._finished(usage.finish_reason(told))
-        error = told.get("error")
-        if isinstance(error, dict) and error:
-            kind = error.get("type") or error.get("code") or error.get("status") or "error"
-            self.error_type = str(kind)[:100]
+        error_type = _error_of(told)
+        if error_type is not None:
+            self.error_type = error_type
             self.ended = True
 
     def columns(self) -> dict[str, Any]:
@@ -131,6 +153,25 @@ class Answer:
     def _finished(self, reason: object) -> None:
         if isinstance(reason, str) and reason:
             self.finish = reason
+
+
+def _error_of(told: dict[str, Any]) -> str | None:
+    """The provider's word for the error that an answer or event tells; None: it tells none."""
+    choices = told.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    error = told.get("error") or choice.get("error")  # OpenRouter tells the one of the model's provider there
+    if not error:
+        if told.get("type") == "error" or told.get("object") == "error":  # a flat one
+            error = told
+        elif told.get("status") == "failed":
+            return "failed"
+        else:
+            return "error" if choice.get("finish_reason") == "error" else None
+    for name in ("type", "code", "status"):
+        kind = error.get(name) if isinstance(error, dict) else None
+        if type(kind) is int or (isinstance(kind, str) and kind != "error" and _WORD.fullmatch(kind)):
+            return str(kind)
+    return "error"
 
 
 def _tells(lines: bytes) -> bool:

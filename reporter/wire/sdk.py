@@ -1,8 +1,9 @@
 """The HTTP clients inside an SDK's client, and the method under all of its calls, above its retries.
 
 OpenAI, Anthropic, Groq and all made by the same generator    `_client`, under `request`
-google.genai                                                  `_api_client`: `_httpx_client`, `_async_httpx_client`, under
-                                                              `_request`, `_async_request`
+google.genai                                                  `_api_client`: `_httpx_client`, `_async_httpx_client` (or the
+                                                              session from `_get_aiohttp_session`), under `_request`,
+                                                              `_async_request`
 Mistral                                                       `sdk_configuration`: `client`, `async_client`, under
                                                               `do_request` and `do_request_async` of each of its parts
 """
@@ -10,6 +11,7 @@ Mistral                                                       `sdk_configuration
 from __future__ import annotations
 
 from reporter.decorate import is_coroutine_function
+from reporter.wire.sessions import unwatched, watched_sessions
 from reporter.wire.watch import SDKCall, Watching, watched_send
 
 TYPE_CHECKING = False
@@ -29,6 +31,7 @@ _COPIES = ("copy", "with_options")
 _METHODS = (("request",), ("_api_client", "_request"), ("_api_client", "_async_request"))
 _PARTS = ("chat", "embeddings", "fim", "agents", "responses")
 """Of Mistral's client, what asks models; loaded here, as they are when they are used."""
+_SESSION_OF = "_get_aiohttp_session"
 _PART_METHODS = ("do_request", "do_request_async")
 
 
@@ -77,6 +80,18 @@ def wrap(client: object, watching: Watching) -> None:
         inner.__dict__["send"] = watched_send(watching, send, is_coroutine_function(send))
     if not _is_http_client(client):
         _tell_calls(client)
+        _watch_sessions(getattr(client, "_api_client", None), watching)
+
+
+def _watch_sessions(holder: Any, watching: Watching) -> None:
+    """Watch google-genai's sessions of aiohttp, where it uses any; say so if this version hides them."""
+    if callable(getattr(holder, _SESSION_OF, None)):
+        holder.__dict__[_SESSION_OF] = watched_sessions(watching, getattr(holder, _SESSION_OF))
+    elif callable(getattr(holder, "_use_aiohttp", None)) and holder._use_aiohttp():
+        watching.recorder.say(
+            "google-genai's asynchronous calls are not recorded: this version makes them through aiohttp, out of sight."
+            " Update it to 1.45 or later, or uninstall aiohttp"
+        )
 
 
 def _tell_calls(client: Any) -> None:
@@ -93,6 +108,11 @@ def unwrap(client: object) -> None:
     holders = [(inner, "send") for inner in clients_of(client)]
     if not _is_http_client(client):
         holders += [*_methods(client), *((client, name) for name in _COPIES)]
+        holder: Any = getattr(client, "_api_client", None)
+        if hasattr(holder, _SESSION_OF):
+            holders.append((holder, _SESSION_OF))
+            kept = vars(holder)
+            kept.update({name: unwatched(kept[name]) for name in ("_aiohttp_session",) if name in kept})
     for holder, name in holders:
         if hasattr(holder.__dict__.get(name), "__reporter__"):
             del holder.__dict__[name]

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 current_sdk_call: ContextVar[SDKCall | None] = ContextVar("reporter_sdk_call", default=None)
 redirected_call: ContextVar[tuple[ActiveCall, str] | None] = ContextVar("reporter_redirected_call", default=None)
 
+CUT = "StreamCut"
+"""The `error_type` of a stream that ended in good order, but before its last word."""
+_CLAIMED = (b"application/json", b"text/html")  # a page instead of an answer is a proxy's, and no success
 _TRACEPARENT_LENGTH = 55
 _REQUEST_IDS = (b"x-request-id", b"request-id", b"x-goog-request-id")
 
@@ -104,6 +107,7 @@ class Exchange:
         "_answer",
         "_began_ns",
         "_body",
+        "_claimed",
         "_clock",
         "_events",
         "_first_token_ns",
@@ -128,7 +132,7 @@ class Exchange:
         self._began_ns, self._first_token_ns = self._clock(), 0
         self._answer = Answer() if found.model is not None else None
         self._body = b""  # of a JSON answer that comes bit by bit
-        self._events = self._over = False
+        self._claimed = self._events = self._over = False
         self._sdk_call = current_sdk_call.get()
         trace = headers.get(b"traceparent", b"")
         outer = current_call.get()
@@ -176,8 +180,20 @@ class Exchange:
         except BaseException as own:
             self._watching.recorder.wall(own)
 
-    def answered(self, response: Any, *, streamed: bool, may_be_followed: bool = False) -> None:
-        """There is an answer; its body has been read, or will be."""
+    @property
+    def asks_a_model(self) -> bool:
+        """Whether the answer is to be read."""
+        return self._answer is not None
+
+    def answered(
+        self,
+        response: Any,
+        *,
+        streamed: bool,
+        may_be_followed: bool = False,
+        observe: Callable[[Any, Exchange], None] = observe,
+    ) -> None:
+        """There is an answer; its body has been read, or will be, and `observe` lets this hear of it then."""
         try:
             active, status = self.row, response.status_code
             headers = plain(response.headers)
@@ -194,10 +210,12 @@ class Exchange:
                 if name in headers:
                     active.set(request_id=headers[name].decode("ascii", "replace"))
                     break
-            self._events = b"event-stream" in headers.get(b"content-type", b"")
+            kind = headers.get(b"content-type", b"")
+            self._events = b"event-stream" in kind
+            self._claimed = kind.startswith(_CLAIMED)
             if not streamed:
                 self._read_whole(response.content)
-                self._end(*_outcome(status))
+                self._end(*self._judged())
             elif status >= 400 and not self._owns:  # whoever called reads it, and raises or tries again
                 self._end(*_outcome(status))
             else:
@@ -221,7 +239,7 @@ class Exchange:
             answer.feed(body)
             answer.finish_feeding()
         else:
-            answer.read_json(body)
+            answer.read_json(body, claimed=self._claimed)
 
     # ── a body that comes bit by bit ──
 
@@ -229,9 +247,9 @@ class Exchange:
         """Decoded bytes of the body have come."""
         if self._over:
             return
-        active, answer = self.active, self._answer
+        active, answer, at_ns = self.active, self._answer, self._clock()
         if self._owns:
-            active.ended_ns = self._clock()
+            active.ended_ns = at_ns
         if answer is None:
             return
         if not self._events:
@@ -242,10 +260,10 @@ class Exchange:
         before = answer.first_token
         answer.feed(data)
         if answer.first_token and not before:
-            self._first_token_ns = self._clock()
-            active.first_token()
+            self._first_token_ns = at_ns
+            active.first_token(at_ns)
         if answer.ended:
-            self._end(*self._told_outcome())
+            self._end(*self._judged())
 
     def finished(self) -> None:
         """The body is whole."""
@@ -253,25 +271,32 @@ class Exchange:
             if self._answer is not None and self._events:
                 self._answer.finish_feeding()
             elif self._answer is not None:
-                self._answer.read_json(self._body)
-            self._end(*self._told_outcome())
+                self._answer.read_json(self._body, claimed=self._claimed)
+            self._end(*self._judged())
 
     def broke(self, error: BaseException) -> None:
         """The body broke off, or its reader did."""
         if not self._over:
             status, error_type, _ = of_call(error)
             self._wire.failed = True
-            if status == "abandoned":
-                error_type = None
-            else:
+            if status != "abandoned":
                 self.active.ended_ns = None  # whoever read it waited until now
+            else:
+                error_type = None
+                if self._answer is not None and self._body:  # an SDK stops where it sees an error
+                    self._answer.read_json(self._body)
+                    if self._answer.error_type is not None:
+                        status, error_type = self._judged()
             self._end(status, error_type)
 
-    def _told_outcome(self) -> tuple[str, str | None]:
-        status = self.row.fact.get("http_status", 200)
-        if status < 400 and self._answer is not None and self._answer.error_type is not None:
-            return "error", self._answer.error_type
-        return _outcome(status)
+    def _judged(self) -> tuple[str, str | None]:
+        """(status, error_type) of an answer that is whole: what it tells, for its HTTP status may be 200 all the same."""
+        http_status, answer = self.row.fact.get("http_status", 200), self._answer
+        fault = None
+        if http_status < 300 and answer is not None:
+            fault = answer.error_type or (CUT if self._events and answer.cut else None)
+        self.row.fault = fault
+        return _outcome(http_status) if fault is None else ("error", fault)
 
     def _end(self, status: str, error_type: str | None) -> None:
         self._over = True
@@ -299,17 +324,15 @@ class Exchange:
 
     def _tell(self, answer: Answer) -> None:
         """What the answer says goes to the call; tokens of several answers are added up."""
-        row, totals = self.row, self._wire.totals
-        told = answer.columns()
+        row, active, totals = self.row, self.active, self._wire.totals
+        told, said = answer.columns(), active.said or ()
         kind = told.pop("price_class", None)
         for name, value in told.items():
-            if type(value) is not int:
-                row.tell(name, value)
-            elif value < 0:
-                row.tell(name, value)  # which flags it
-            elif name not in (self.active.said or ()):
-                totals[name] = totals.get(name, 0) + value
-                self.active.count(name, totals[name])
+            if type(value) is not int or value < 0:
+                row.tell(name, value)  # which flags a count that is none
+            elif name not in said:
+                totals[name] = total = totals.get(name, 0) + value
+                active.count(name, total)
         row.tell("finish_reason", answer.finish)
         if not self._found.model_is_told and row.fact.get("model") in (None, self._found.model):
             row.tell("model", answer.model)
@@ -327,7 +350,8 @@ class Exchange:
                 self._wire.silent = True
         if answer.usage:
             row.set(usage=answer.usage)
-        self._say_usage_status()
+        if known is not None or row.fact["http_status"] < 400:  # of a refusal there is no usage that could be missing
+            self._say_usage_status()
 
     def _served(self, kind: object) -> None:
         """In which price class an answer came; tokens of several have no price, as they are one sum."""
@@ -346,7 +370,7 @@ class Exchange:
 def _knows_tokens(told: dict[str, Any]) -> bool | None:
     """Whether an answer told its tokens; False: some of them are no counts; None: it told none."""
     counts = [told[name] for name in ("input_tokens", "output_tokens") if name in told]
-    return None if all(count < 0 for count in counts) else all(count >= 0 for count in counts)
+    return min(counts) >= 0 if counts and max(counts) >= 0 else None
 
 
 def plain(headers: Any) -> dict[bytes, bytes]:

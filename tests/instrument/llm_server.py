@@ -3,8 +3,10 @@
 anything      answers at once                    hang      never answers
 busy-N        429 N times, then answers          cut       a stream that breaks off in the middle
 broken        answers 500                        stall     a stream that stops in the middle, and stays open
-error-event   a stream that tells an error       no-usage  a stream without usage
+error-event   a stream that tells an error       short     a stream that ends in good order in the middle
+flat-error    the same, not in a member          told      an error, with status 200
 gzip-…        as its rest, compressed            slow      a stream with 50 ms between its events
+half          half of the answer, as if whole    odd       an answer with counts that are none
 """
 
 from __future__ import annotations
@@ -101,6 +103,12 @@ class _Handler(BaseHTTPRequestHandler):
         elif behaviour == "hang":
             self.llm.over.wait(30)
             self.close_connection = True
+        elif behaviour == "told":
+            told = json.dumps({"error": {"code": 502, "message": CANARY}}).encode()
+            self._reply(200, told, {"content-type": "application/json"})
+        elif behaviour == "half" and not asked.get("stream"):
+            whole = json.dumps(document(path, asked)).encode()
+            self._reply(200, whole[: len(whole) // 2], {"content-type": "application/json"})
         elif asked.get("stream"):
             asked["sdk"] = self.headers.get("user-agent", "").lower()
             self._stream(list(events(path, asked)), behaviour, zipped)
@@ -131,6 +139,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self.connection.shutdown(socket.SHUT_RDWR)
                 self.close_connection = True
                 return
+            if behaviour == "short" and number == len(told) // 2:
+                break
+            if behaviour == "half" and number == len(told) // 2:
+                event = event[: len(event) // 2] + b"\n\n"
             if behaviour == "slow":
                 time.sleep(0.05)
             if packer is not None:
@@ -164,14 +176,14 @@ def document(path: str, asked: dict[str, Any]) -> dict[str, Any]:
         message = {"role": "assistant", "content": "".join(WORDS)}
         return {
             "id": "c-1", "object": "chat.completion", "created": 1, "model": f"{model}-2026", "service_tier": "flex",
-            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": OPENAI,
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": of(model, OPENAI),
         }  # fmt: skip
     if path.endswith("/responses"):
         text = {"type": "output_text", "text": "".join(WORDS), "annotations": []}
         return {
             "id": "r-1", "object": "response", "created_at": 1, "model": f"{model}-2026", "status": "completed",
             "output": [{"type": "message", "id": "m", "status": "completed", "role": "assistant", "content": [text]}],
-            "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "usage": RESPONSES,
+            "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "usage": of(model, RESPONSES),
         }  # fmt: skip
     if path.endswith("/embeddings"):
         vectors = [{"object": "embedding", "index": 0, "embedding": [0.25] * 4096}]
@@ -184,15 +196,15 @@ def document(path: str, asked: dict[str, Any]) -> dict[str, Any]:
     if path.endswith("/messages"):
         return {
             "id": "m-1", "type": "message", "role": "assistant", "model": f"{model}-2026", "stop_reason": "end_turn",
-            "stop_sequence": None, "content": [{"type": "text", "text": "".join(WORDS)}], "usage": ANTHROPIC,
+            "stop_sequence": None, "content": [{"type": "text", "text": "".join(WORDS)}], "usage": of(model, ANTHROPIC),
         }  # fmt: skip
-    return _gemini(model, "".join(WORDS), GEMINI)
+    return _gemini(model, "".join(WORDS), of(model, GEMINI))
 
 
 def events(path: str, asked: dict[str, Any]) -> Iterator[bytes]:
     """A streamed answer, event by event."""
     model = f"{asked['model']}-2026"
-    fails = asked["model"].endswith("error-event")
+    fails, flat = asked["model"].endswith("error-event"), asked["model"].endswith("flat-error")
     if path.endswith("/chat/completions"):
         head = {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": model}
         deltas: list[dict[str, Any]] = [
@@ -203,15 +215,18 @@ def events(path: str, asked: dict[str, Any]) -> Iterator[bytes]:
         for delta in deltas:
             chunk = {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None if delta else "stop"}]}
             if not delta and "groq" in asked["sdk"]:
-                chunk["x_groq"] = {"id": "req-1", "usage": OPENAI}
+                chunk["x_groq"] = {"id": "req-1", "usage": of(model, OPENAI)}
             elif not delta and "mistral" in asked["sdk"]:
-                chunk["usage"] = OPENAI
+                chunk["usage"] = of(model, OPENAI)
             yield _event(chunk)
             if fails and delta.get("content"):
-                yield _event({"error": {"type": "server_error", "message": "overloaded"}})
+                yield _event({"error": {"type": "server_error", "message": CANARY}})
+                return
+            if flat and delta.get("content"):
+                yield _event({"type": "error", "code": "server_error", "message": CANARY})
                 return
         if (asked.get("stream_options") or {}).get("include_usage"):
-            yield _event({**head, "choices": [], "usage": OPENAI})
+            yield _event({**head, "choices": [], "usage": of(model, OPENAI)})
         yield b"data: [DONE]\n\n"
     elif path.endswith("/responses"):
         response = {**document(path, asked), "status": "in_progress", "usage": None, "output": []}
@@ -222,12 +237,21 @@ def events(path: str, asked: dict[str, Any]) -> Iterator[bytes]:
                 {"type": "response.output_text.delta", "sequence_number": number + 1, "delta": word, **where},
                 named=True,
             )
+        if fails:
+            error = {"code": "server_error", "message": CANARY}
+            response.update(status="failed", error=error)
+            yield _event({"type": "response.failed", "sequence_number": 9, "response": response}, named=True)
+            return
+        if flat:
+            error = {"code": "server_error", "message": CANARY, "param": None}
+            yield _event({"type": "error", "sequence_number": 9, **error}, named=True)
+            return
         yield _event(
             {"type": "response.completed", "sequence_number": 9, "response": document(path, asked)}, named=True
         )
     elif path.endswith("/messages"):
         message = {**document(path, asked), "content": [], "stop_reason": None}
-        message["usage"] = {**ANTHROPIC, "output_tokens": 1}
+        message["usage"] = {**of(model, ANTHROPIC), "output_tokens": 1}
         yield _event({"type": "message_start", "message": message}, named=True)
         yield _event(
             {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}, named=True
@@ -237,7 +261,10 @@ def events(path: str, asked: dict[str, Any]) -> Iterator[bytes]:
                 {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}}, named=True
             )
             if fails:
-                yield _event({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}, named=True)
+                yield _event({"type": "error", "error": {"type": "overloaded_error", "message": CANARY}}, named=True)
+                return
+            if flat:
+                yield _event({"type": "error", "code": "server_error", "message": CANARY}, named=True)
                 return
         yield _event({"type": "content_block_stop", "index": 0}, named=True)
         usage = {"output_tokens": ANTHROPIC["output_tokens"]}
@@ -248,8 +275,11 @@ def events(path: str, asked: dict[str, Any]) -> Iterator[bytes]:
         yield _event({"type": "message_stop"}, named=True)
     else:
         for word in WORDS[:-1]:
-            yield _event(_gemini(asked["model"], word, {**GEMINI, "candidatesTokenCount": 1}, finish=None))
-        yield _event(_gemini(asked["model"], WORDS[-1], GEMINI))
+            yield _event(_gemini(asked["model"], word, {**of(model, GEMINI), "candidatesTokenCount": 1}, finish=None))
+            if fails or flat:
+                yield _event({"error": {"code": 503, "message": CANARY, "status": "UNAVAILABLE"}})
+                return
+        yield _event(_gemini(asked["model"], WORDS[-1], of(model, GEMINI)))
 
 
 def _gemini(model: str, text: str, usage: dict[str, int], finish: str | None = "STOP") -> dict[str, Any]:
@@ -257,6 +287,11 @@ def _gemini(model: str, text: str, usage: dict[str, int], finish: str | None = "
     if finish:
         candidate["finishReason"] = finish
     return {"candidates": [candidate], "usageMetadata": usage, "modelVersion": f"{model}-2026"}
+
+
+def of(model: str, usage: dict[str, Any]) -> dict[str, Any]:
+    """`usage`, or with less than no tokens sent."""
+    return {**usage, next(iter(usage)): -5} if model.startswith("odd") else usage
 
 
 def _event(told: dict[str, Any], *, named: bool = False) -> bytes:

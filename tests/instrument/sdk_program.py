@@ -37,6 +37,28 @@ def scenario(name: str, action: Callable[[], Any]) -> None:
     sink.starts.clear()
 
 
+FAULTY = (  # answers that are no successes, or malformed
+    "short stream", "error-event stream", "flat-error stream", "told", "told stream", "half", "half stream", "odd",
+    "odd stream",
+)  # fmt: skip
+
+
+def faulty(make: Callable[[], Any], make_async: Callable[[], Any], ask: Callable[[Any, str, bool], Any]) -> None:
+    """Each of them with clients that are watched, and with bare ones."""
+
+    def all_of(kind: str, watch: Callable[[Any], Any]) -> None:
+        client = watch(make())
+        for name in FAULTY:
+            model, _, streams = name.partition(" ")
+            later = watch(make_async())  # a client keeps the event loop that it was first used in
+            read: Callable[[Any], Any] = list if streams else id
+            scenario(f"{kind}{name}", lambda: read(ask(client, model, bool(streams))))  # noqa: B023  # called at once
+            scenario(f"{kind}async {name}", drained(lambda: ask(later, model, bool(streams))))  # noqa: B023
+
+    all_of("", recorder.instrument)
+    all_of("bare ", lambda client: client)
+
+
 def drained(coroutine: Callable[[], Awaitable[Any]]) -> Callable[[], Any]:
     async def drain() -> None:
         answer = await coroutine()
@@ -136,6 +158,14 @@ def openai_like(sync: Any, make_async: Callable[[], Any]) -> None:
 def openai(url: str) -> None:
     import openai
 
+    def ask(client: Any, model: str, streams: bool) -> Any:
+        return client.chat.completions.create(
+            model=model, messages=[{"role": "user", "content": PROMPT}], stream=streams
+        )
+
+    how = {"api_key": KEY, "base_url": f"{url}/v1", "max_retries": 0}
+    faulty(lambda: openai.OpenAI(**how), lambda: openai.AsyncOpenAI(**how), ask)
+
     def make_async() -> Any:
         return recorder.instrument(openai.AsyncOpenAI(api_key=KEY, base_url=f"{url}/v1"))
 
@@ -149,6 +179,13 @@ def openai(url: str) -> None:
 def groq(url: str) -> None:
     import groq
 
+    def ask(client: Any, model: str, streams: bool) -> Any:
+        return client.chat.completions.create(
+            model=model, messages=[{"role": "user", "content": PROMPT}], stream=streams
+        )
+
+    how = {"api_key": KEY, "base_url": url, "max_retries": 0}
+    faulty(lambda: groq.Groq(**how), lambda: groq.AsyncGroq(**how), ask)
     sync = recorder.instrument(groq.Groq(api_key=KEY, base_url=url))
     openai_like(sync, lambda: recorder.instrument(groq.AsyncGroq(api_key=KEY, base_url=url)))
 
@@ -178,6 +215,11 @@ def anthropic(url: str) -> None:
     scenario("error event", lambda: list(create(sync, "error-event", stream=True)))
     scenario("async", drained(lambda: create(make_async())))
     scenario("async stream", drained(lambda: create(make_async(), stream=True)))
+    how = {"api_key": KEY, "base_url": url, "max_retries": 0}
+    faulty(
+        lambda: anthropic.Anthropic(**how), lambda: anthropic.AsyncAnthropic(**how),
+        lambda client, model, streams: create(client, model, stream=streams),
+    )  # fmt: skip
 
 
 def genai(url: str) -> None:
@@ -192,6 +234,53 @@ def genai(url: str) -> None:
     scenario("async", drained(lambda: asynchronous.generate_content(model="m", contents=PROMPT)))
     scenario("async stream", drained(lambda: asynchronous.generate_content_stream(model="m", contents=PROMPT)))
     scenario("async busy", drained(lambda: asynchronous.generate_content(model="gzip-busy-1", contents=PROMPT)))
+    scenario("async get", drained(lambda: asynchronous.get(model="m")))
+    later = recorder.instrument(genai.Client(api_key=KEY, http_options={"base_url": url, "timeout": 400}))
+    scenario("async hang", drained(lambda: later.aio.models.generate_content(model="hang", contents=PROMPT)))
+    nowhere = {"base_url": "http://127.0.0.1:1", "retry_options": {"attempts": 1}}
+    lost = recorder.instrument(genai.Client(api_key=KEY, http_options=nowhere))
+    scenario("async refused", drained(lambda: lost.aio.models.generate_content(model="m", contents=PROMPT)))
+
+    async def left() -> None:
+        stream = await asynchronous.generate_content_stream(model="slow", contents=PROMPT)
+        async for _ in stream:
+            break
+        await stream.aclose()
+
+    async def cancelled() -> None:
+        task = asyncio.ensure_future(asynchronous.generate_content(model="hang", contents=PROMPT))
+        while not sink.starts:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def inside() -> None:
+        with recorder.call("my-step"):
+            await asynchronous.generate_content(model="m", contents=PROMPT)
+            async for _ in await asynchronous.generate_content_stream(model="m", contents=PROMPT):
+                pass
+
+    scenario("async left", lambda: asyncio.run(left()))
+    scenario("async cancelled", lambda: asyncio.run(cancelled()))
+    scenario("async inside a call", lambda: asyncio.run(inside()))
+    recorder.uninstrument(client)
+    scenario("uninstrumented", drained(lambda: asynchronous.generate_content(model="m", contents=PROMPT)))
+    holders = [client._api_client, client._api_client._async_httpx_client]
+    assert not [value for holder in holders for value in vars(holder).values() if hasattr(value, "__reporter__")]
+    assert "WatchedSession" not in repr(vars(client._api_client))
+
+    def ask(client: Any, model: str, streams: bool) -> Any:
+        models = client.models if client in made else client.aio.models
+        return (models.generate_content_stream if streams else models.generate_content)(model=model, contents=PROMPT)
+
+    made: list[Any] = []
+
+    def make() -> Any:
+        made.append(genai.Client(api_key=KEY, http_options={"base_url": url}))
+        return made[-1]
+
+    faulty(make, lambda: genai.Client(api_key=KEY, http_options={"base_url": url}), ask)
 
 
 def mistral(url: str) -> None:
@@ -208,6 +297,18 @@ def mistral(url: str) -> None:
                 pass
 
     scenario("stream", stream)
+
+    def ask(client: Any, model: str, streams: bool) -> Any:
+        name = f"{'stream' if streams else 'complete'}{'' if client in made else '_async'}"
+        return getattr(client.chat, name)(model=model, messages=messages)
+
+    made: list[Any] = []
+
+    def make() -> Any:
+        made.append(Mistral(api_key=KEY, server_url=url))
+        return made[-1]
+
+    faulty(make, lambda: Mistral(api_key=KEY, server_url=url), ask)
     patient = RetryConfig("backoff", BackoffStrategy(10, 50, 1.1, 5000), False)
     scenario("busy", lambda: client.chat.complete(model="busy-2", messages=messages, retries=patient))
 

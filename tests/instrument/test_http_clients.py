@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import sqlite3
@@ -267,8 +268,8 @@ def answering(body: bytes) -> Iterator[str]:
                 connection, _ = listening.accept()
             except OSError:
                 return
-            asked = b""
-            while not asked.endswith(b"}"):  # all of it: closing before would reset the connection
+            asked = connection.recv(65_536)
+            while asked.startswith(b"POST") and not asked.endswith(b"}"):  # closing before would reset the connection
                 asked += connection.recv(65_536)
             head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
             connection.sendall(f"{head}connection: close\r\n\r\n".encode() + body)
@@ -277,6 +278,9 @@ def answering(body: bytes) -> Iterator[str]:
     threading.Thread(target=serve, daemon=True).start()
     yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1/chat/completions"
     listening.close()
+
+
+NO_JSON = {"usage_status": "missing", "status": "error", "error_type": "JSONDecodeError", "input_tokens": None}
 
 
 @pytest.mark.parametrize(
@@ -297,14 +301,16 @@ def answering(body: bytes) -> Iterator[str]:
         ),
         (
             b'{"usage": {"prompt_tokens": 10, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 11}}}',
-            {"input_tokens": 10, "cache_read_tokens": 11, "usage_status": "complete"},  # the price list refuses it
+            {"input_tokens": 10, "cache_read_tokens": 11, "usage_status": "complete", "flags": "input_tokens"},
         ),
-        (b'{"usage": {"prompt_tokens": 10, "completion_tokens": 1', {"usage_status": "missing"}),
+        (b'{"usage": {"prompt_tokens": 10, "completion_tokens": 1', NO_JSON),
         (b'{"usage": []}', {"usage_status": "missing"}),
         (b"[]", {"usage_status": "missing"}),
-        (b"null", {"usage_status": "missing"}),
-        (b"\xff\xfe", {"usage_status": "missing"}),
-        (b"[" * 100_000, {"usage_status": "missing"}),
+        (b"null", NO_JSON),
+        (b"\xff\xfe", NO_JSON),
+        (b"", NO_JSON),
+        (b'{"choices": [{"message": {"content": "' + b"x" * 100_000, NO_JSON),
+        (b"[" * 100_000, NO_JSON),
         (b'{"model": 5, "choices": "x", "usage": {"prompt_tokens": 3, "completion_tokens": 4}}', {"input_tokens": 3}),
         (b'{"usage": {"prompt_tokens": 99999999999999999999999, "completion_tokens": 4}}', {"flags": "input_tokens"}),
         (
@@ -326,8 +332,48 @@ def test_a_malformed_answer_is_a_row_all_the_same(
         with recorder.instrument(httpx.Client()) as client:
             assert client.post(url, json=CHAT).content == body
     call = only(sink)
-    assert call["status"] == "success"
-    assert {name: call[name] for name in columns} == columns
+    expected = {"status": "success", "error_type": None, **columns}
+    assert {name: call[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("told", "error_type"),
+    [
+        ({"error": {"code": 502, "message": "canary"}}, "502"),
+        ({"error": {"type": "server_error", "message": "canary"}, "usage": None}, "server_error"),
+        ({"error": "canary"}, "error"),
+        ({"type": "error", "error": {"type": "overloaded_error", "message": "canary"}}, "overloaded_error"),
+        ({"object": "error", "type": "BadRequestError", "code": 400, "message": "canary"}, "BadRequestError"),
+        ({"status": "failed", "error": {"code": "server_error", "message": "canary"}}, "server_error"),
+        ({"choices": [{"finish_reason": "error", "error": {"code": 524, "message": "canary"}}]}, "524"),
+        ({"choices": [{"finish_reason": "stop"}], "error": None}, None),
+        ({"choices": [{"finish_reason": "stop"}], "error": {}}, None),
+        ({"status": "completed", "tools": [{"parameters": {"error": {"type": "string"}}}], "x": "y" * 40_000}, None),
+    ],
+)
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_error_that_is_told_with_status_200_is_an_error(
+    recorder: Recorder, sink: MemorySink, told: dict[str, Any], error_type: str | None, streamed: bool
+) -> None:
+    async def ask(url: str) -> None:
+        async with recorder.instrument(httpx2.AsyncClient()) as client:
+            await client.post(url, json=CHAT)
+
+    for url in answering(json.dumps(told).encode()):
+        with recorder.instrument(httpx.Client()) as client:
+            if streamed:
+                with client.stream("POST", url, json=CHAT) as response:
+                    response.read()
+            else:
+                client.post(url, json=CHAT)
+            with recorder.call("step"):
+                client.post(url, json=CHAT)
+            client.get(url.replace("/v1", "/other/{}"))  # no LLM's: what it says is its own affair
+        asyncio.run(ask(url))
+    expected = ("success" if error_type is None else "error", error_type, 200)
+    seen = [(call["status"], call["error_type"], call["http_status"]) for call in sink.calls]
+    assert seen == [expected, expected, ("success", None, 200), expected]
+    assert "canary" not in str(sink.calls)
 
 
 def test_tls_is_still_the_clients_affair(recorder: Recorder) -> None:

@@ -10,10 +10,14 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 
+from reporter import Recorder
+from reporter.sinks.memory import MemorySink
 from tests.instrument.llm_server import CANARY, LLMServer
 
 SDKS = Path(sys.prefix) / "sdks"
@@ -21,8 +25,9 @@ SDKS = Path(sys.prefix) / "sdks"
 ROOT = Path(__file__).parent.parent.parent
 KINDS = {
     "openai-2": "openai", "openai-3": "openai", "anthropic-0": "anthropic", "anthropic-2": "anthropic", "groq": "groq",
-    "google-genai": "genai", "mistralai": "mistral",
+    "google-genai": "genai", "google-genai-aiohttp": "genai", "google-genai-1": "genai", "mistralai": "mistral",
 }  # fmt: skip
+THROUGH_AIOHTTP = ("google-genai-aiohttp", "google-genai-1")  # their asynchronous calls
 OPENAI_LIKE = ("openai-2", "openai-3", "groq")
 PROVIDERS = {"openai": "openai", "anthropic": "anthropic", "groq": "groq", "genai": "google", "mistral": "mistral"}
 TOKENS = {"input_tokens": 1000, "cache_read_tokens": 400, "output_tokens": 100, "usage_status": "complete"}
@@ -30,6 +35,27 @@ SUCCESS = {"status": "success", "error_type": None, "http_status": 200, "operati
 WHOLE = {**SUCCESS, **TOKENS, "stream": None, "ttft_ns": None, "response_model": "m-2026"}
 STREAM = {**SUCCESS, **TOKENS, "stream": 1, "response_model": "m-2026"}
 UNTOLD = {"input_tokens": None, "output_tokens": None, "usage_status": "missing"}
+TOLD = {**UNTOLD, "status": "error", "error_type": "502", "http_status": 200, "stream": None}
+"""An error with status 200; read as a stream, it is none."""
+ODD = {
+    "status": "success",
+    "input_tokens": None,
+    "output_tokens": 100,
+    "flags": "input_tokens",
+    "usage_status": "partial",
+}
+FAULTY: dict[str, dict[str, Any]] = {
+    "short stream": {"status": "error", "error_type": "StreamCut", "http_status": 200, "stream": 1},
+    "error-event stream": {"status": "error", "http_status": 200, "stream": 1},
+    "flat-error stream": {"status": "error", "http_status": 200, "stream": 1},
+    "told": TOLD,
+    "told stream": TOLD,
+    "half": {**UNTOLD, "status": "error", "http_status": 200},
+    "half stream": {"http_status": 200, "stream": 1},
+    "odd": ODD,
+    "odd stream": ODD,
+}
+ERROR_TYPES = {"anthropic": "overloaded_error", "genai": "503"}  # of the error event; elsewhere server_error
 EXPECTED: dict[str, dict[str, Any]] = {
     "whole": WHOLE,
     "raw": WHOLE,
@@ -41,7 +67,9 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "zipped stream": {**STREAM, "model": "gzip-m", "response_model": "gzip-m-2026"},
     "busy": {**WHOLE, "retries": 2, "model": "busy-2", "response_model": "busy-2-2026"},
     "busy stream": {**STREAM, "retries": 1, "model": "gzip-busy-1", "response_model": "gzip-busy-1-2026"},
-    "broken": {**UNTOLD, "status": "error", "error_type": "500", "http_status": 500, "retries": 1},
+    "broken": {  # nothing was served whose usage could be missing
+        **UNTOLD, "status": "error", "error_type": "500", "http_status": 500, "retries": 1, "usage_status": None,
+    },
     "hang": {**UNTOLD, "status": "timeout", "error_type": "ReadTimeout", "http_status": None, "retries": 0},
     "cut": {**UNTOLD, "status": "error", "error_type": "RemoteProtocolError", "http_status": 200, "stream": 1},
     "stall": {**UNTOLD, "status": "timeout", "error_type": "ReadTimeout", "http_status": 200, "stream": 1},
@@ -60,6 +88,10 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "async": WHOLE,
     "async stream": STREAM,
     "async busy": {**WHOLE, "model": None, "response_model": None, "retries": None},
+    "async hang": {**UNTOLD, "status": "timeout", "http_status": None, "retries": 0},
+    "async left": {"status": "abandoned", "error_type": None, "http_status": 200, "stream": 1},
+    "async inside a call": {**STREAM, "operation": "my-step", "model": "m", "input_tokens": 2000, "output_tokens": 200,
+        "cache_read_tokens": 800},
     "async cancelled": {**UNTOLD, "status": "cancelled", "error_type": "CancelledError", "http_status": None},
 }  # fmt: skip
 
@@ -121,6 +153,31 @@ def test_each_call_of_an_sdk_is_one_right_row(recorded: Any, sdk: str) -> None:
     assert {"whole", "stream", "async", "async stream"} <= told.keys()
 
 
+@pytest.mark.parametrize("sdk", KINDS)
+def test_an_answer_that_is_no_success_or_malformed_is_a_row_that_says_so_and_nothing_else_changes(
+    recorded: Any, sdk: str
+) -> None:
+    told, kind = recorded(sdk), KINDS[sdk]
+    wrong = {}
+    for scenario, columns in FAULTY.items():
+        expected = dict(columns)
+        if scenario == "error-event stream" or (scenario == "flat-error stream" and kind == "genai"):
+            expected["error_type"] = ERROR_TYPES.get(kind, "server_error")
+        elif scenario == "flat-error stream":
+            expected["error_type"] = "server_error"
+        elif scenario == "odd stream" and kind == "openai":  # which tells no usage unasked
+            expected = {"status": "success", **UNTOLD}
+        for name in (scenario, f"async {scenario}"):
+            calls = told[name]["calls"]
+            if len(calls) != 1:
+                wrong[name] = f"{len(calls)} calls"
+            elif differing := {column: calls[0][column] for column in expected if calls[0][column] != expected[column]}:
+                wrong[name] = str(differing)
+            bare = told[f"bare {name}"]
+            assert (bare["error"], bare["calls"]) == (told[name]["error"], []), name
+    assert wrong == {}
+
+
 @pytest.mark.parametrize("sdk", OPENAI_LIKE)
 def test_a_call_around_them_gets_what_its_requests_tell(recorded: Any, sdk: str) -> None:
     (call,) = recorded(sdk)["inside a call"]["calls"]
@@ -152,14 +209,36 @@ def test_calls_at_once_are_told_apart(recorded: Any, sdk: str) -> None:
     assert {call["response_model"] for call in calls} == {f"m{number}-2026" for number in range(10)}
 
 
-def test_mistral_is_restored_with_all_its_parts(recorded: Any) -> None:
-    assert recorded("mistralai")["uninstrumented"] == {"calls": [], "error": None, "starts": 0}
+@pytest.mark.parametrize("sdk", ["mistralai", "google-genai", *THROUGH_AIOHTTP])
+def test_a_client_is_restored_with_all_its_parts(recorded: Any, sdk: str) -> None:
+    assert recorded(sdk)["uninstrumented"] == {"calls": [], "error": None, "starts": 0}
+
+
+@pytest.mark.parametrize("sdk", THROUGH_AIOHTTP)
+def test_requests_through_aiohttp_that_go_to_no_model_are_api_calls(recorded: Any, sdk: str) -> None:
+    (got,) = recorded(sdk)["async get"]["calls"]
+    assert re.fullmatch(r"GET /v1\w*/models/m", got["operation"])
+    assert (got["provider"], got["model"], got["status"], got["http_status"]) == ("127.0.0.1", None, "success", 200)
+    told = [(call["status"], call["error_type"]) for call in recorded(sdk)["async refused"]["calls"]]
+    assert told == [("error", "ClientConnectorError")]
+
+
+def test_a_version_that_hides_its_requests_is_told_of(capsys: pytest.CaptureFixture[str]) -> None:
+    class Hiding:  # as google-genai 1.25 to 1.44, which are not in the matrix
+        _httpx_client = httpx.Client()
+
+        def _use_aiohttp(self) -> bool:
+            return True
+
+    client = SimpleNamespace(_api_client=Hiding())
+    Recorder(sink=MemorySink()).instrument(client)
+    assert "asynchronous calls are not recorded" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("sdk", OPENAI_LIKE)
 def test_what_the_program_sees_is_what_it_would_see_without_us(recorded: Any, sdk: str) -> None:
     told = recorded(sdk)
-    errors = {name: found["error"] for name, found in told.items() if found["error"]}
+    errors = {name: found["error"] for name, found in told.items() if found["error"] and name in EXPECTED}
     assert set(errors) == {"broken", "hang", "cut", "stall", "error event", "refused"}
     assert (errors["broken"], errors["hang"]) == ("InternalServerError", "APITimeoutError")
     assert told["uninstrumented"] == {"calls": [], "error": None, "starts": 0}
@@ -195,46 +274,97 @@ def test_the_pages_programs_do_what_the_page_says(tmp_path: Path) -> None:
     ]
 
 
+MODELS = (
+    "gpt-4o", "broken", "busy-9", "hang", "cut", "short", "error-event", "flat-error", "told", "half", "odd", "gzip-m",
+)  # fmt: skip
 LEAKY = """
-import openai, reporter
-client = reporter.instrument(openai.OpenAI(api_key="canary-key-9c4", base_url={url!r}, max_retries=0, timeout=1))
-said = [{{"role": "user", "content": "canary-prompt-5f2"}}]
-for model in ("gpt-4o", "broken", "busy-9", "hang", "cut", "error-event", "gzip-m"):
-    for stream in (False, True):
-        try:
-            answer = client.chat.completions.create(model=model, messages=said, stream=stream, user="canary-prompt-5f2")
-            list(answer)
-        except openai.OpenAIError:
-            pass
-        try:
-            client.get("/users/canary-prompt-5f2@example.org?token=canary-key-9c4", cast_to=object)
-        except openai.OpenAIError:
-            pass
+import asyncio, json, logging, os, sys
+import reporter
+url, prompt, key, models = sys.argv[1], "canary-prompt-5f2", "canary-key-9c4", json.loads(sys.argv[2])
+said = [{"role": "user", "content": prompt}]
+errors = []
+
+
+def attempt(ask):
+    try:
+        return list(ask())
+    except Exception as error:  # what the job does with it is the job's
+        errors.append(error)
+
+
+async def drained(ask):
+    try:
+        answer = await ask
+        if hasattr(answer, "__aiter__"):
+            async for _ in answer:
+                pass
+    except Exception as error:
+        errors.append(error)
+
 """
+LEAKS = {
+    "openai-3": """
+import openai
+how = {"api_key": key, "base_url": url + "/v1", "max_retries": 0, "timeout": 1}
+client = reporter.instrument(openai.OpenAI(**how))
+for model in models:
+    for stream in (False, True):
+        asked = {"model": model, "messages": said, "stream": stream, "user": prompt}
+        attempt(lambda: client.chat.completions.create(**asked))
+        later = reporter.instrument(openai.AsyncOpenAI(**how))
+        asyncio.run(drained(later.chat.completions.create(**asked)))
+    attempt(lambda: client.responses.create(model=model, input=prompt, stream=True))
+    attempt(lambda: client.get("/users/" + prompt + "@example.org?token=" + key, cast_to=object))
+""",
+    "google-genai-aiohttp": """
+from google import genai
+how = {"base_url": url, "timeout": 1000}
+for model in models:
+    client = reporter.instrument(genai.Client(api_key=key, http_options=how))
+    attempt(lambda: client.models.generate_content_stream(model=model, contents=prompt))
+    later = reporter.instrument(genai.Client(api_key=key, http_options=how))
+    asyncio.run(drained(later.aio.models.generate_content(model=model, contents=prompt)))
+    later = reporter.instrument(genai.Client(api_key=key, http_options=how))
+    asyncio.run(drained(later.aio.models.generate_content_stream(model=model, contents=prompt)))
+""",
+    "anthropic-2": """
+import anthropic
+how = {"api_key": key, "base_url": url, "max_retries": 0, "timeout": 1}
+client = reporter.instrument(anthropic.Anthropic(**how))
+for model in models:
+    for stream in (False, True):
+        asked = {"model": model, "messages": said, "stream": stream, "system": prompt, "max_tokens": 9}
+        attempt(lambda: client.messages.create(**asked))
+        later = reporter.instrument(anthropic.AsyncAnthropic(**how))
+        asyncio.run(drained(later.messages.create(**asked)))
+""",
+}
+COMMANDS = (
+    ["report"], ["report", "--format", "json"], ["push", "--dry-run"], ["cost"],
+    ["sql", "SELECT * FROM v_calls"], ["sql", "SELECT * FROM v_errors"],
+)  # fmt: skip
 
 
-def test_neither_prompts_nor_answers_nor_keys_are_in_any_file_or_output(tmp_path: Path) -> None:
-    sdk = directory_of("openai-3")
-    environment = {**os.environ, "REPORTER_DATABASE_URL": f"sqlite:///{tmp_path}/jobs.db"}
+@pytest.mark.parametrize(("sdk", "database"), [*((sdk, "sqlite") for sdk in LEAKS), ("openai-3", "postgresql")])
+def test_neither_prompts_nor_answers_nor_keys_are_in_any_file_or_output(
+    tmp_path: Path, sdk: str, database: str
+) -> None:
+    directory = directory_of(sdk)
+    url = f"sqlite:///{tmp_path}/jobs.db" if database == "sqlite" else "postgresql://127.0.0.1:1/down"  # into the spool
+    environment = {**os.environ, "REPORTER_DATABASE_URL": url, "XDG_STATE_HOME": str(tmp_path)}
     with LLMServer() as server:
         job = subprocess.run(
-            [sys.executable, "-c", LEAKY.format(url=f"{server.url}/v1")], capture_output=True, check=True,
-            env={**environment, "PYTHONPATH": f"{sdk}{os.pathsep}{ROOT}"},
+            [sys.executable, "-W", "ignore", "-c", LEAKY + LEAKS[sdk], server.url, json.dumps(MODELS)],
+            capture_output=True, check=True, env={**environment, "PYTHONPATH": f"{directory}{os.pathsep}{ROOT}"},
         )  # fmt: skip
     outputs = [job.stdout, job.stderr]
-    commands = (
-        ["report"],
-        ["report", "--format", "json"],
-        ["push", "--dry-run"],
-        ["cost"],
-        ["sql", "SELECT * FROM v_calls"],
-    )
-    for command in commands:
+    for command in COMMANDS if database == "sqlite" else ():
         done = subprocess.run(
             [sys.executable, "-m", "reporter", *command], env=environment, cwd=tmp_path, capture_output=True, check=True
         )
         outputs += [done.stdout, done.stderr]
     files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert any(b"gpt-4o" in content for content in files)
+    assert any(b"StreamCut" in content for content in files)
     for canary in (CANARY, "canary-prompt-5f2", "canary-key-9c4"):
         assert not [content for content in (*files, *outputs) if canary.encode() in content], canary

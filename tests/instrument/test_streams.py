@@ -88,6 +88,16 @@ class Script:
             for _ in response.iter_bytes():
                 pass
 
+    def read_later(self) -> None:
+        """The same, asynchronously."""
+
+        async def read() -> None:
+            async with self.async_client() as client, self.asked(client) as response:
+                async for _ in response.aiter_bytes():
+                    pass
+
+        asyncio.run(read())
+
     @property
     def call(self) -> dict[str, Any]:
         (call,) = self.sink.calls
@@ -171,7 +181,7 @@ def candidate(*parts: dict[str, object]) -> bytes:
 def test_the_first_token_is_the_first_piece_that_carries_some(path: str, parts: tuple[bytes, ...]) -> None:
     script = Script(httpx, path, *parts, 4)
     script.read()
-    assert script.told[:4] == ("success", None, 3.0, 3.0)  # silence after the last byte is nobody's
+    assert script.told[2:4] == (3.0, 3.0)  # silence after the last byte is nobody's
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -202,11 +212,109 @@ def test_a_stream_that_is_cut_is_an_error_with_the_usage_so_far(family: ModuleTy
     assert script.told == ("error", "RemoteProtocolError", None, 1.0, "partial")
 
 
+FINISHED = event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+WORD = delta(content="word")
+TEXT = block_delta(type="text_delta", text="word")
+SAYS = event({"type": "response.output_text.delta", "delta": "word"})
+ANSWERS = candidate({"text": "word"})
+STOPPED = event({"candidates": [{"content": {"parts": [{"text": "word"}]}, "finishReason": "STOP"}]})
+METERED = event({"candidates": [{"content": {"parts": []}}], "usageMetadata": {"promptTokenCount": 5}})
+
+
+def choice(**told: object) -> bytes:
+    return event({"choices": [{"index": 0, "delta": {"content": ""}, **told}]})
+
+
+def failed(**response: object) -> bytes:
+    return event({"type": "response.failed", "response": {"status": "failed", **response}})
+
+
+@pytest.mark.parametrize(
+    ("path", "parts", "error_type"),
+    [
+        # in good order
+        (CHAT, (ROLE, WORD, FINISHED, DONE), None),
+        (CHAT, (ROLE, WORD, FINISHED), None),  # servers that send no [DONE]
+        (CHAT, (ROLE, WORD, DONE), None),
+        (MESSAGES, (STARTED, TEXT, event({"type": "message_stop"})), None),
+        (MESSAGES, (STARTED, TEXT, event({"type": "message_delta", "delta": {"stop_reason": "end_turn"}})), None),
+        (RESPONSES, (SAYS, event({"type": "response.completed", "response": {"error": None}})), None),
+        (RESPONSES, (SAYS, event({"type": "response.incomplete", "response": {"status": "incomplete"}})), None),
+        (GEMINI, (ANSWERS, STOPPED), None),
+        (GEMINI, (ANSWERS, METERED, STOPPED), None),
+        (GEMINI, (ANSWERS, STOPPED, METERED), None),
+        (GEMINI, (event({"promptFeedback": {"blockReason": "SAFETY"}}),), None),
+        (CHAT, (event({"type": "content-delta", "delta": {}}), event({"type": "message-end"})), None),  # not known
+        # before the last word
+        (CHAT, (), "StreamCut"),
+        (CHAT, (b": ping\n\n",), "StreamCut"),
+        (CHAT, (ROLE, WORD), "StreamCut"),
+        (CHAT, (ROLE, WORD, USAGE), "StreamCut"),
+        (CHAT, (ROLE, WORD, b'data: {"choices": [{"index": 0, "del'), "StreamCut"),
+        (MESSAGES, (STARTED, PING), "StreamCut"),
+        (MESSAGES, (STARTED, TEXT), "StreamCut"),
+        (RESPONSES, (event({"type": "response.created", "response": {"model": "m"}}), SAYS), "StreamCut"),
+        (GEMINI, (ANSWERS, METERED), "StreamCut"),
+        # with an error
+        (CHAT, (ROLE, WORD, event({"error": {"type": "server_error", "message": "canary"}}), DONE), "server_error"),
+        (CHAT, (ROLE, WORD, event({"error": {"code": 502, "message": "canary"}})), "502"),
+        (CHAT, (ROLE, event({"error": {"message": "canary", "type": "a canary of words", "code": None}})), "error"),
+        (CHAT, (ROLE, WORD, event({"error": "canary"})), "error"),
+        (CHAT, (ROLE, WORD, event({"type": "error", "code": "rate_limit", "message": "canary"})), "rate_limit"),
+        (CHAT, (ROLE, event({"object": "error", "type": "BadRequestError", "message": "canary"})), "BadRequestError"),
+        (CHAT, (ROLE, WORD, choice(finish_reason="error")), "error"),
+        (CHAT, (ROLE, WORD, choice(finish_reason="error", error={"code": 429, "message": "canary"})), "429"),
+        (MESSAGES, (STARTED, b"event: error\n", event({"type": "error", "error": {"type": "overloaded_error"}})),
+         "overloaded_error"),
+        (MESSAGES, (STARTED, TEXT, event({"type": "error", "message": "canary"})), "error"),
+        (RESPONSES, (SAYS, event({"type": "error", "code": "server_error", "message": "canary"})), "server_error"),
+        (RESPONSES, (SAYS, event({"type": "error", "code": None, "message": "canary"})), "error"),
+        (RESPONSES, (SAYS, failed(error={"code": "rate_limit_exceeded", "message": "canary"})), "rate_limit_exceeded"),
+        (RESPONSES, (SAYS, failed(error=None)), "failed"),
+        (GEMINI, (ANSWERS, event({"error": {"code": 503, "status": "UNAVAILABLE", "message": "canary"}})), "503"),
+    ],
+)  # fmt: skip
+def test_a_stream_that_ends_with_an_error_or_before_its_last_word_is_no_success(
+    path: str, parts: tuple[bytes, ...], error_type: str | None
+) -> None:
+    expected = ("success" if error_type is None else "error", error_type)
+    script, later, around = (Script(family, path, *parts) for family in (httpx, httpx2, httpx))
+    script.read()
+    later.read_later()
+    with around.recorder.call("step"):
+        around.read()
+    for told in (script, later, around):  # the one around hears of it, too: nothing was raised there
+        assert (told.call["status"], told.call["error_type"], told.call["http_status"]) == (*expected, 200)
+        assert "canary" not in str(told.sink.calls)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_stream_that_ends_without_its_terminal_event_has_partial_usage(family: ModuleType) -> None:
-    script = Script(family, MESSAGES, STARTED, block_delta(type="text_delta", text="word"))
+    script = Script(family, MESSAGES, STARTED, TEXT)
     script.read()
-    assert script.told == ("success", None, 2.0, 2.0, "partial")
+    assert script.told == ("error", "StreamCut", 2.0, 2.0, "partial")
+
+
+def test_a_call_around_requests_ends_well_if_the_last_of_them_did() -> None:
+    script = Script(httpx, CHAT, ROLE, WORD)
+    again = Script(httpx, CHAT, ROLE, WORD, FINISHED)
+    again.recorder = script.recorder
+    with script.recorder.call("step"):
+        script.read()
+        again.read()
+
+    @script.recorder.call("step")
+    def raises() -> None:
+        script.read()
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        raises()
+    with script.recorder.call("step") as said:
+        script.read()
+        said.status = "success"  # what its code says counts
+    told = [(call["status"], call["error_type"]) for call in script.sink.calls]
+    assert told == [("success", None), ("error", "KeyError"), ("success", None)]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

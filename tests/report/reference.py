@@ -227,8 +227,11 @@ def cost_nanousd(call: Call) -> int | None:
     """What the call said it cost, or what the catalogue's library says at its moment; None where neither knows."""
     if call["cost_nanousd"] is not None:
         return int(call["cost_nanousd"])
-    if not call["model"] or (call["input_tokens"] is None and call["output_tokens"] is None):
+    if not call["model"]:
         return None
+    if call["input_tokens"] is None and call["output_tokens"] is None:
+        refused = call["status"] == "error" and (call.get("http_status") or 0) >= 400  # 500 and the like in these tests
+        return 0 if refused else None
     if "models" in (call.get("flags") or ""):
         return None  # its tokens are of several models
     return _priced(

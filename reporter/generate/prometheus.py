@@ -1,0 +1,158 @@
+"""Prometheus' files: rules, and a configuration with the scrape job of the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from reporter.generate.burning import SEVERITIES, factor, identity_of, inert_labels
+from reporter.generate.rules import AlertRule, RecordingRule, RuleGroup, Source
+from reporter.metrics import LLM_REQUEST_COST, LLM_REQUEST_DURATION, LLM_TIME_TO_FIRST_TOKEN, SLO_EVENTS
+from reporter.slo.alerting import AlertPair
+from reporter.slo.spec import SLO
+
+RULES, COUNTER_RULES, CONFIG = "reporter.rules.yml", "reporter-from-counters.rules.yml", "prometheus.yml"
+_MOST_SAMPLES, _MOST_LABEL = 200_000, 512
+_OF_COUNTERS = "ErrorBudgetBurnByCounters"
+
+
+def rules_text(groups: Sequence[RuleGroup]) -> str:
+    """A rules file."""
+    return as_yaml(
+        {"groups": [{"name": group.name, "rules": [_rule(rule) for rule in group.rules]} for group in groups]}
+    )
+
+
+def _rule(rule: AlertRule | RecordingRule) -> dict[str, Any]:
+    if isinstance(rule, RecordingRule):
+        return {"record": rule.record, "expr": rule.expr, **({"labels": {**rule.labels}} if rule.labels else {})}
+    return {
+        "alert": rule.alert,
+        "expr": rule.expr,
+        **({"for": rule.held_for} if rule.held_for else {}),
+        "labels": {**rule.labels},
+        "annotations": {**rule.annotations},
+    }
+
+
+def recordings(source: Source, labels: Sequence[str]) -> RuleGroup:
+    """Quantiles, error ratio and cost of the last five minutes, by the labels of calls, for dashboards."""
+    by = ", ".join(labels)
+    rules = [
+        RecordingRule(
+            record=f"llm:{name}:quantile_rate5m",
+            expr=f"histogram_quantile({quantile}, sum by (le, {by}) (rate({source.select(f'{metric.name}_bucket')}[5m])))",
+            labels={"quantile": str(quantile)},
+        )
+        for name, metric in (
+            ("request_duration_seconds", LLM_REQUEST_DURATION),
+            ("time_to_first_token_seconds", LLM_TIME_TO_FIRST_TOKEN),
+        )
+        for quantile in (0.5, 0.95, 0.99)
+    ]
+    calls = f"{LLM_REQUEST_DURATION.name}_count"
+    everything = f"sum by ({by}) (rate({source.select(calls)}[5m]))"
+    good = f"sum by ({by}) (rate({source.select(calls, status='success')}[5m]))"
+    rules += [
+        RecordingRule(record="llm:requests:rate5m", expr=everything),
+        RecordingRule(
+            record="llm:request_errors:ratio_rate5m", expr=f"1 - ({good} or 0 * {everything}) / {everything}"
+        ),
+        RecordingRule(
+            record="llm:request_cost_usd:increase1h",
+            expr=f"sum by ({by}) (increase({source.select(LLM_REQUEST_COST)}[1h]))",
+        ),
+    ]
+    return RuleGroup(name="reporter-recordings", rules=tuple(rules))
+
+
+def counter_groups(source: Source, slos: Sequence[SLO]) -> tuple[RuleGroup, ...]:
+    """The SLOs' alerts as Prometheus computes them itself from `slo_events_total`: a cross-check of the pushed burn rates.
+
+    It counts an event when it was folded rather than when it ended, knows nothing of exclusions, and needs history as long as
+    the windows: where the two differ, the pushed ones are right.
+    """
+    counted = [slo for slo in slos if slo.method == "occurrences"]  # of time slices there is no counter
+    records = [record for slo in counted for record in _burn_records(source, slo)]
+    alerts = [_counter_alert(slo, severity) for slo in counted for severity in SEVERITIES]
+    rules: list[AlertRule | RecordingRule] = [*records, *(alert for alert in alerts if alert is not None)]
+    return (RuleGroup(name="reporter-slos-from-counters", rules=tuple(rules)),) if rules else ()
+
+
+def _burn_records(source: Source, slo: SLO) -> Iterator[RecordingRule]:
+    identity = identity_of(slo)
+    for window in dict.fromkeys(window for pair in slo.pairs for window in (pair.long, pair.short)):
+        everything = f"sum by (slo, service) (increase({source.select(SLO_EVENTS, **identity)}[{window}]))"
+        bad = f"sum by (slo, service) (increase({source.select(SLO_EVENTS, **identity, result='bad')}[{window}]))"
+        yield RecordingRule(
+            record=f"slo:burn_rate:increase{window}",
+            expr=f"{bad} / ({everything} > 0) / {float(slo.error_budget_ratio)!r}",
+            labels=identity,
+        )
+
+
+def _counter_alert(slo: SLO, severity: str) -> AlertRule | None:
+    pairs = [pair for pair in slo.pairs if pair.severity == severity]
+    if not pairs:
+        return None
+    return AlertRule(
+        alert=_OF_COUNTERS,
+        expr="\nor\n".join(_counter_pair(slo, pair) for pair in pairs),
+        labels={**inert_labels(identity_of(slo)), "severity": severity, "source": "counters"},
+        annotations={
+            "summary": "{{ $labels.slo }} burns its error budget too fast, as Prometheus counts it",
+            "what_to_type": "reporter explain '{{ $labels.slo }}'",
+        },
+    )
+
+
+def _counter_pair(slo: SLO, pair: AlertPair) -> str:
+    matchers = Source(grouping=identity_of(slo), stale_after_seconds=0)
+    long, short = (matchers.select(f"slo:burn_rate:increase{window}") for window in (pair.long, pair.short))
+    return f"({long} > {factor(pair)} and {short} > {factor(pair)})"
+
+
+def config_text(gateway_url: str, grouping: Mapping[str, str], rule_files: Sequence[str]) -> str:
+    """A configuration that scrapes the gateway, evaluates the rules and tells an Alertmanager on this machine."""
+    url = urlsplit(gateway_url)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    job: dict[str, Any] = {
+        "job_name": "reporter-pushgateway",
+        "honor_labels": True,  # job="reporter" is the group's, not the gateway's
+        **({"scheme": "https"} if url.scheme == "https" else {}),
+        **({"metrics_path": f"{url.path.rstrip('/')}/metrics"} if url.path.strip("/") else {}),
+        "scrape_interval": "15s",
+        "sample_limit": _MOST_SAMPLES,
+        "label_value_length_limit": _MOST_LABEL,
+        "static_configs": [{"targets": [f"{url.hostname}:{port}"]}],
+    }
+    return as_yaml(
+        {
+            "global": {"scrape_interval": "15s", "evaluation_interval": "15s"},
+            "rule_files": list(rule_files),
+            "alerting": {"alertmanagers": [{"static_configs": [{"targets": ["localhost:9093"]}]}]},
+            "scrape_configs": [job],
+        }
+    )
+
+
+class _Plain(yaml.SafeDumper):
+    """Texts of several lines as blocks, nothing by reference."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Plain.add_representer(str, _text)
+
+
+def as_yaml(document: Any) -> str:
+    """A document in the order it was made in."""
+    return str(yaml.dump(document, Dumper=_Plain, sort_keys=False, width=140, allow_unicode=True))

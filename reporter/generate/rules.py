@@ -1,0 +1,105 @@
+"""PromQL in pieces: selectors, rules, and the gate that keeps a dead reporter's last numbers from meaning anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reporter.family import Metric
+from reporter.metrics import AS_OF
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertRule:
+    """One alerting rule; with its labels it is one alert for each series of `expr`."""
+
+    alert: str
+    expr: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    held_for: str = ""  # Prometheus' `for`
+
+    @property
+    def severity(self) -> str:
+        return self.labels["severity"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingRule:
+    """One recording rule."""
+
+    record: str
+    expr: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleGroup:
+    """Rules that are evaluated one after the other."""
+
+    name: str
+    rules: tuple[AlertRule | RecordingRule, ...]
+
+
+def quoted(text: str) -> str:
+    """A string of PromQL's; it reads escapes as Go does."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def inert(text: str) -> str:
+    """Somebody's words, with nothing in them that a template would obey."""
+    return text.replace("{{", '{{"{{"}}')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The group of the Pushgateway that is looked at, and how old what is in it may be."""
+
+    grouping: Mapping[str, str]
+    stale_after_seconds: int
+
+    def select(self, metric: Metric | str, **labels: str) -> str:
+        """A selector of a metric's series: of this group, with these labels."""
+        name = metric if isinstance(metric, str) else metric.name
+        matchers = ",".join(f"{label}={quoted(value)}" for label, value in (*self.grouping.items(), *labels.items()))
+        return f"{name}{{{matchers}}}"
+
+    @property
+    def age(self) -> str:
+        """How old the numbers are, in seconds."""
+        return f"time() - max({self.select(AS_OF)})"
+
+    @property
+    def is_fresh(self) -> str:
+        """Something exactly while the numbers are fresh."""
+        return f"({self.age} < {self.stale_after_seconds})"
+
+    def gated(self, alert: str, expr: str, **labels: str) -> str:
+        """`expr` while the numbers are fresh; when they are not, whatever of this alert fired before.
+
+        So a burn rate that was left behind by a dead reporter begins nothing, and its absence ends nothing; that there is no
+        news is told by an alert of its own.
+        """
+        same = ",".join(f"{name}={quoted(value)}" for name, value in sorted(labels.items()))
+        firing = f'ALERTS{{alertname={quoted(alert)},alertstate="firing"{"," * bool(same)}{same}}}'
+        return (
+            f"(\n{_indented(expr)}\n)\nand on () {self.is_fresh}\n"
+            f"or\nmax without (alertstate) ({firing})\nunless on () {self.is_fresh}"
+        )
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())
+
+
+def value_of(
+    source: Source, metric: Metric, by: str, *, show: str = 'printf "%.3g"', of: str = "{}", **labels: str
+) -> str:
+    """A template of a metric's value for the `by` that an alert is about; a question mark where there is none.
+
+    `of` is an expression of it, `show` a function of templates.
+    """
+    matchers = [f"{name}={quoted(value)}" for name, value in (*source.grouping.items(), *labels.items())]
+    query = of.format(f"{metric.name}{{{','.join([*matchers, f'{by}=%q'])}}}")
+    value = f"printf {quoted(query)} $labels.{by} | query"
+    return f"{{{{ with {value} }}}}{{{{ . | first | value | {show} }}}}{{{{ else }}}}?{{{{ end }}}}"

@@ -1,0 +1,141 @@
+"""The generated rules: what promtool and amtool say of them, and what unit tests of them are worth."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cli.console import run
+from tests.servers import binary
+
+SLOS = r"""
+slos:
+  - {name: 'chat "latency" \ {{ .Evil }}', service: llm-batch, sli: p95 < 2.5s, period: 30d, where: {model: "?*"}}
+  - name: up
+    service: llm
+    sli: availability
+    objective: 99.9
+    period: 30d
+    min_bad_events: 5
+    description: "don't {{ page }} me"
+    runbook: "https://runbooks.example.org/{{up"
+    labels: {team: ml, severity: mine}
+  - {name: half, sli: p50 < 1s, period: 7d}
+budgets:
+  - {name: month, usd: 500, calendar: month}
+"""
+
+
+def generated(directory: Path, document: str = SLOS, *options: str) -> Path:
+    """Where `reporter generate prometheus` and `alertmanager` wrote, from this reporter.yaml."""
+    (directory / "reporter.yaml").write_text(document)
+    for kind, more in (("prometheus", options), ("alertmanager", ())):
+        done = run(directory, "generate", kind, "-o", "out", *more)
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    return directory / "out"
+
+
+def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [binary("promtool", "prometheus"), *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+def test_what_is_generated_is_what_promtool_and_amtool_take(tmp_path: Path) -> None:
+    out = generated(tmp_path, SLOS, "--from-counters", "--runbooks", "https://runbooks.example.org/")
+    checked = promtool("check", "config", out / "prometheus.yml")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "2 rule files found" in checked.stdout
+    amtool = subprocess.run(
+        [binary("amtool", "prometheus-alertmanager"), "check-config", str(out / "alertmanager.yml")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert amtool.returncode == 0, amtool.stdout + amtool.stderr
+
+
+def test_each_alert_fires_and_ends_as_the_unit_tests_beside_it_say(tmp_path: Path) -> None:
+    out = generated(tmp_path)
+    tested = promtool("test", "rules", out / "reporter.rules.test.yml")
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    tests = yaml.safe_load((out / "reporter.rules.test.yml").read_text())["tests"]
+    named = " ".join(test["name"] for test in tests)
+    alerts = {rule.get("alert") for rule in rules(out)} - {None}
+    about_calls = {"LLMLatencyHigh", "LLMThroughputLow", "LLMCallsUnpriced"}
+    of_itself = {"ReporterPushRefused", "ReporterCountersHeld", "ReporterSeriesCapped", "ReporterRecordingTroubles"}
+    spent = {"CostBudgetSpent", "CostBudgetWillNotLast"}
+    assert {alert for alert in alerts if alert not in named} == about_calls | of_itself | spent
+
+
+def rules(out: Path) -> list[dict[str, str]]:
+    groups = yaml.safe_load((out / "reporter.rules.yml").read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+ONE = "slos: [{name: up, sli: availability, objective: 99, period: 30d, min_bad_events: 5}]\n"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "instead"),
+    [
+        (r"\n *and on \(\) \(time\(\)[^\n]*", "", ),  # a dead reporter's numbers page
+        (r"\n *or\n *max without[^\n]*\n *unless[^\n]*", ""),  # and their absence resolves
+        (r'window="5m"\} > 14.4', 'window="5m"} > 0'),
+        (r'window="1h"\} > 14.4', 'window="1h"} > 0'),
+        (r"> 14.4", "> 144"),
+        (r'result="bad"\} >= 5', 'result="bad"} >= 4'),
+        (r"\n *or\n *absent\(reporter_as_of[^\n]*", ""),
+        (r"batch_job_state\{job=\"reporter\",state=\"lost\"\} == 1", 'batch_job_state{state="lost"} == 0'),
+        (r'slo_burn_rate', "slo_burn_rates"),
+    ],
+)  # fmt: skip
+def test_a_rule_that_says_something_else_does_not_pass(tmp_path: Path, pattern: str, instead: str) -> None:
+    out = generated(tmp_path, ONE)
+    text = (out / "reporter.rules.yml").read_text()
+    changed, found = re.subn(pattern, instead, text)
+    assert found
+    (out / "reporter.rules.yml").write_text(changed)
+    tested = promtool("test", "rules", out / "reporter.rules.test.yml")
+    assert tested.returncode != 0
+    assert "FAILED" in tested.stdout + tested.stderr
+
+
+def test_the_same_configuration_gives_the_same_bytes_and_says_so(tmp_path: Path) -> None:
+    out = generated(tmp_path)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    again = run(tmp_path, "generate", "prometheus", "-o", "out")
+    assert again.stdout.splitlines() == [
+        f"out/{name} (as it was)" for name in ("reporter.rules.yml", "reporter.rules.test.yml", "prometheus.yml")
+    ]
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_a_file_that_somebody_wrote_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "prometheus.yml").write_text("global: {}\n")
+    done = run(tmp_path, "generate", "prometheus", "-o", ".")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "prometheus.yml: is not a generated file, so it is left alone" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["prometheus.yml"]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--stale-after", "10s"], "--stale-after 10s: must be 60 s at least"),
+        (["--slow-after", "soon"], "--slow-after: "),
+        (["--stale-after", "0s"], "--stale-after 0s: must be"),
+    ],
+)
+def test_what_can_not_be_meant_is_told(tmp_path: Path, options: list[str], says: str) -> None:
+    done = run(tmp_path, "generate", "prometheus", "-o", "out", *options)
+    assert (done.returncode, done.stdout, says in done.stderr) == (2, "", True), done.stderr
+
+
+def test_without_a_configuration_it_says_that_no_slo_is_in_it(tmp_path: Path) -> None:
+    done = run(tmp_path, "generate", "prometheus", "-o", "out")
+    assert done.returncode == 0
+    assert "there is no reporter.yaml, so no SLO of yours is in it" in done.stderr
+    assert promtool("check", "config", tmp_path / "out" / "prometheus.yml").returncode == 0
