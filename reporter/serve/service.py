@@ -41,6 +41,7 @@ class Service:
     prices_url: str | None  # None: prices stay as they are
     grace_seconds: float
     lease: Lease | None = None
+    lease_trouble: bool = False  # it is told once, until it is over
     stopping: Event = field(default_factory=Event)
     at_work: Lock = field(default_factory=Lock)
 
@@ -106,8 +107,10 @@ class Service:
             if self.lease is not None:
                 with store.write() as connection:
                     self.lease.renew(connection)
+                self.lease_trouble = False
                 return
             self.lease = acquire(store, self.turns.config.lease_ns, SERVE)
+            self.lease_trouble = False
         except LeaseHeld as error:
             self.lease = None
             if not standing.standby:
@@ -117,7 +120,9 @@ class Service:
         except ReporterError as error:
             if self.lease is None and not standing.standby:
                 raise  # at the start
-            tell(logging.WARNING, "lease_trouble", f"the lease can't be kept: {error}")
+            if not self.lease_trouble:
+                tell(logging.WARNING, "lease_trouble", f"the lease can't be kept: {error}")
+            self.lease_trouble = True
             return
         if standing.standby:
             tell(logging.INFO, "took_over", "the other service is gone; this one works now")

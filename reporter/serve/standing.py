@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from threading import Lock
+from dataclasses import dataclass
 
 from reporter.publish.delivery import Snapshot
 
@@ -17,7 +16,6 @@ class Standing:
 
     every_seconds: float
     since: float  # when the service, or its time as the one that works, began
-    lock: Lock = field(default_factory=Lock)
     standby: str = ""  # why another one works; nothing when this one does
     began: float | None = None  # the latest turn
     well: float | None = None  # the end of the latest turn that folded and reported
