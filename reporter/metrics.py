@@ -191,6 +191,8 @@ SERIES_CAPPED = _gauge(
 )
 CALLS_FOLDED = _counter("reporter_calls_folded_total", "Calls folded into the tallies.")
 LOST_CALLS = _counter("reporter_lost_calls_total", "Calls that started and never ended.")
+LATE_TICKS = _counter("reporter_late_ticks_total", "Turns of reporter serve that began late.")
+MISSED_TICKS = _counter("reporter_missed_ticks_total", "Turns of reporter serve that were made up for by a later one.")
 BAD_LINES = _counter("reporter_bad_lines_total", "Lines that could not be ingested.")
 RECORDER_TROUBLES = _counter("reporter_recorder_troubles_total", "What recorders could not do, by kind.", "trouble")
 REGRESSIONS_HELD = _counter(
@@ -395,5 +397,8 @@ def _self(report: Report, *, now_ns: int, duration_seconds: float, sequence: int
     yield CALLS_FOLDED, Sample((), status.calls_folded)
     yield LOST_CALLS, Sample((), status.lost_calls)
     yield BAD_LINES, Sample((), status.bad_lines)
+    for metric, ticks in ((LATE_TICKS, status.late_ticks), (MISSED_TICKS, status.missed_ticks)):
+        if ticks is not None:
+            yield metric, Sample((), ticks)
     for trouble, occurrences in status.troubles.items():
         yield RECORDER_TROUBLES, Sample((("trouble", trouble),), occurrences)

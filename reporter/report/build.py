@@ -183,6 +183,11 @@ def _active(connection: Connection, groups: Groups) -> tuple[ActiveCalls, ...]:
     return tuple(ActiveCalls(labels=key[0], llm=key[1], calls=calls) for key, calls in sorted(active.items()))
 
 
+def _counted(connection: Connection, name: str) -> int | None:
+    value = state.get(connection, name)
+    return None if value is None else int(value)
+
+
 def _self_status(connection: Connection, groups: Groups, folded: bool) -> SelfStatus:
     troubles: Iterable[tuple[str, int]] = (
         (row.trouble, int(row.occurrences))
@@ -196,5 +201,7 @@ def _self_status(connection: Connection, groups: Groups, folded: bool) -> SelfSt
         bad_lines=state.get_integer(connection, "bad_lines_total"),
         troubles=dict(troubles),
         series_capped=groups.capped,
+        late_ticks=_counted(connection, state.LATE_TICKS),
+        missed_ticks=_counted(connection, state.MISSED_TICKS),
         folded=folded,
     )

@@ -218,6 +218,8 @@ class SelfStatus:
     bad_lines: int
     troubles: Mapping[str, int]  # "dropped" → occurrences
     series_capped: int
+    late_ticks: int | None  # None: `reporter serve` never worked on this database
+    missed_ticks: int | None
     folded: bool  # False: another reporter held the lease, or --no-fold: this shows what was folded before
 
 
