@@ -45,6 +45,12 @@ def test_checks_are_jobs_by_slug(tmp_path: Path) -> None:
     }
 
 
+def test_a_check_without_a_schedule_is_a_job_every_so_often(tmp_path: Path) -> None:
+    done, jobs = imported(tmp_path, "healthchecks", {"checks": [{"name": "sync", "timeout": 5400, "grace": 600}]})
+
+    assert (done.returncode, jobs) == (0, {"sync": {"schedule": "every 1h30m", "start_grace": "10m"}})
+
+
 @pytest.mark.parametrize(
     ("check", "why"),
     [
@@ -81,6 +87,12 @@ def test_monitors_are_jobs_by_key(tmp_path: Path, data: dict[str, Any]) -> None:
 
     assert jobs == {"nightly": {"schedule": "0 3 * * *", "timezone": "Europe/Berlin", "start_grace": "1m30s"}}
     assert ("site: left out: a check is no job" in done.stderr, done.returncode) in ((True, 1), (False, 0))
+
+
+def test_a_heartbeat_every_so_often_has_no_zone(tmp_path: Path) -> None:
+    heartbeat = {"key": "sync", "type": "heartbeat", "schedule": "every 15m", "timezone": "Europe/Berlin"}
+
+    assert imported(tmp_path, "cronitor", {"monitors": [heartbeat]})[1] == {"sync": {"schedule": "every 15m"}}
 
 
 def test_a_monitor_of_several_schedules_is_told(tmp_path: Path) -> None:
