@@ -106,6 +106,9 @@ class _Invocation(ActiveRun):
     def begin(self) -> None:
         """As any run; and its start is in the database before the function's own work, if that can be in time."""
         super().begin()
+        expect_again = getattr(self.recorder.sink, "expect_again", None)
+        if expect_again is not None:  # each invocation has a time of its own, and the disk may be gone after it
+            expect_again()
         left = self.seconds_left()
         self.recorder.flush(FLUSH_SECONDS if left is None else min(FLUSH_SECONDS, max(0.0, left) * START_SHARE))
 

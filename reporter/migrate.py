@@ -102,6 +102,8 @@ def backup(url: str, copy: Path) -> int:
     path = Path(str(store.engine.url.database))
     if copy.exists() and copy.samefile(path):
         raise ConfigError(f"--to {copy}: is the database itself")
+    if copy.is_symlink() or (copy.exists() and not _is_sqlite(copy)):
+        raise ConfigError(f"--to {copy}: is there and no SQLite file, so it is left alone; name another")
     try:
         _copy(path, copy)
         return copy.stat().st_size
@@ -116,7 +118,21 @@ def _copy(path: Path, copy: Path) -> None:
     # Through a connection of its own: closing a plain handle of the file would drop this process' locks on it.
     with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(unfinished)) as target:
         source.backup(target)
+        target.execute("PRAGMA journal_mode = DELETE")  # one file, which whoever looks at it needs no log for
+    for log in (
+        "-wal",
+        "-shm",
+        "-journal",
+    ):  # of an older copy that somebody looked at; SQLite would put it into the new one
+        copy.with_name(copy.name + log).unlink(missing_ok=True)
     unfinished.replace(copy)
+
+
+def _is_sqlite(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(16) in (b"SQLite format 3\0", b"")
 
 
 def current(url: str) -> str | None:

@@ -91,12 +91,14 @@ def open_store(url: str, *, must_exist: bool = False, check_version: bool = True
                     f"{path}: there is no such database; a job makes it with its first call, `reporter ingest` does, too"
                 )
             _create(path)
-        engine = create_engine(
-            parsed,
-            poolclass=NullPool,
-            hide_parameters=True,
-            connect_args={"timeout": BUSY_SECONDS, "isolation_level": None},
+        uri = (
+            f"{path.resolve().as_uri()}?mode=rw"  # a file that is deleted meanwhile does not come back as an empty one
         )
+
+        def connect() -> sqlite3.Connection:
+            return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+
+        engine = create_engine(parsed, poolclass=NullPool, hide_parameters=True, creator=connect)
         event.listen(engine, "connect", _set_pragmas)
     else:
         engine = create_engine(parsed, poolclass=NullPool, hide_parameters=True, connect_args={"connect_timeout": 10})
@@ -153,7 +155,12 @@ def _check_version(store: Store) -> None:
         with store.read() as connection:
             found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     except StoreError as error:
-        if isinstance(error.__cause__, DBAPIError) and "alembic_version" in str(error.__cause__.orig):
+        said = str(error.__cause__.orig) if isinstance(error.__cause__, DBAPIError) else ""
+        if "permission denied" in said:
+            raise StoreError(
+                f"{store.url}: this role may not read the tables; `reporter db grants` prints what each role needs"
+            ) from None
+        if "alembic_version" in said:
             raise SchemaError(f"{store.url}: the database has no schema yet; run: reporter db upgrade") from None
         raise
     if found != HEAD:

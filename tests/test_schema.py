@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -11,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from reporter import migrate, schema
-from reporter.errors import SchemaError, StoreError
+from reporter.errors import ConfigError, SchemaError, StoreError
 from reporter.revision import HEAD
 from reporter.sinks.sqlite import create
 from reporter.store import open_store
@@ -190,3 +191,49 @@ def test_a_schema_of_another_version_differs(database_url: str) -> None:
     with open_store(database_url).write() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     assert migrate.differences(database_url) == ["the schema is at 9999, this program's is 0001; upgrade this program"]
+
+
+def test_a_database_that_is_deleted_does_not_come_back_as_an_empty_file(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/jobs.db")
+    (tmp_path / "jobs.db").unlink()
+    with pytest.raises(StoreError, match="unable to open"), store.read() as connection:
+        connection.exec_driver_sql("SELECT 1 FROM calls")
+    assert list(tmp_path.glob("jobs.db")) == []
+
+
+def test_a_copy_is_one_file_and_nothing_of_an_older_one_gets_into_it(tmp_path: Path) -> None:
+    url, copy = f"sqlite:///{tmp_path}/jobs.db", tmp_path / "copy.db"
+    open_store(url)
+    migrate.backup(url, copy)
+    looked = sqlite3.connect(copy)  # somebody looks at it, writes, and is killed
+    looked.execute("PRAGMA journal_mode = WAL")
+    looked.execute("CREATE TABLE junk (a)")
+    looked.commit()
+    logs = [path.read_bytes() for path in (copy.with_name("copy.db-wal"), copy.with_name("copy.db-shm"))]
+    looked.close()
+    for suffix, content in zip(("-wal", "-shm"), logs, strict=True):
+        copy.with_name(f"copy.db{suffix}").write_bytes(content)
+    migrate.backup(url, copy)
+    with closing(sqlite3.connect(copy)) as connection:
+        names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    assert "calls" in names
+    assert "junk" not in names
+    assert sorted(path.name for path in tmp_path.glob("copy.db*")) == ["copy.db"]
+
+
+@pytest.mark.parametrize("kind", ["text", "link", "pipe", "directory"])
+def test_a_copy_replaces_nothing_but_a_database(tmp_path: Path, kind: str) -> None:
+    url, target = f"sqlite:///{tmp_path}/jobs.db", tmp_path / "target"
+    open_store(url)
+    if kind == "text":
+        target.write_text("mine")
+    elif kind == "link":
+        target.symlink_to(tmp_path / "elsewhere")
+    elif kind == "pipe":
+        os.mkfifo(target)
+    else:
+        target.mkdir()
+    before = target.lstat()
+    with pytest.raises(ConfigError, match="no SQLite file, so it is left alone"):
+        migrate.backup(url, target)
+    assert target.lstat() == before

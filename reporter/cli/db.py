@@ -38,6 +38,8 @@ def backup(context: Context, file: Path) -> None:
     Example:
       reporter db backup --to /var/backups/reporter.db
     """
+    if not file.name:
+        raise ConfigError("--to: name a file")
     click.echo(f"{file}: {migrate.backup(context.config.database, file):,} bytes")
 
 

@@ -68,12 +68,12 @@ def serve(
     pages = None if listen is None else Pages(parse_address(listen), standing)
     turns = Turns(
         store=context.looked_at, config=context.config, read_config=lambda: _read_again(context), standing=standing,
-        every_ns=every_ns, pushes=not no_push, shows=listen is not None,
+        every_ns=every_ns, pushes=not no_push, shows=listen is not None, fetches_prices=update_prices is not None,
     )  # fmt: skip
     service = Service(turns=turns, pages=pages, prices_url=update_prices, grace_seconds=grace_ns / SECOND_NS)
-    if not service.run():
-        sys.stderr.flush()
-        os._exit(1)  # its thread would keep the process
+    ended_well = service.run()
+    sys.stderr.flush()
+    os._exit(0 if ended_well else 1)  # threads that fetch, or are left behind, would keep the process
 
 
 def _read_again(context: Context) -> Config:

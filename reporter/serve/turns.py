@@ -33,6 +33,7 @@ class Turns:
     every_ns: int
     pushes: bool
     shows: bool
+    fetches_prices: bool = False
     is_stale: bool = False  # the configuration is to be read again
     last_due_ns: int | None = field(default=None, init=False)
 
@@ -52,13 +53,21 @@ class Turns:
             standing.trouble = str(error)
             tell(logging.ERROR, "turn_failed", f"nothing was reported: {error}", due=due_ns / SECOND_NS)
 
+    def _with_prices(self) -> Config:
+        """The configuration, without a price catalogue that is still to be fetched: until then the library's own is used."""
+        file = self.config.price_catalogue
+        if self.fetches_prices and file is not None and not file.exists():
+            return self.config.model_copy(update={"price_catalogue": None})
+        return self.config
+
     def _take(self, due_ns: int) -> None:
         began, standing = time.monotonic(), self.standing
-        gateway = cycle.gateway_of(self.config) if self.pushes else None
-        with cycle.leased(self.store, self.config) as lease:
-            made = cycle.turn(self.store, lease, self.config, due_ns)
+        config = self._with_prices()
+        gateway = cycle.gateway_of(config) if self.pushes else None
+        with cycle.leased(self.store, config) as lease:
+            made = cycle.turn(self.store, lease, config, due_ns)
             if self.shows:
-                standing.page = cycle.page(self.store, lease, self.config, made)
+                standing.page = cycle.page(self.store, lease, config, made)
             standing.well, standing.trouble = time.monotonic(), ""
             calls = made.folded.calls if made.folded else 0
             told: dict[str, object] = {"due": due_ns / SECOND_NS, "calls": calls}
@@ -69,7 +78,7 @@ class Turns:
                 )
                 return
             try:
-                pushed = cycle.send(self.store, lease, self.config, gateway, made)
+                pushed = cycle.send(self.store, lease, config, gateway, made)
             except PublishError as error:
                 standing.push_trouble = str(error)
                 is_later = error.exit_code == 75

@@ -83,6 +83,10 @@ class PostgresSink:
         finally:
             self._flushing.release()
 
+    def expect_again(self) -> None:
+        """What failed before says nothing of the next flush, which may take its whole time."""
+        self._paid_seconds = 0.0
+
     def _ship(self, deadline: float) -> str:
         """How much was not shipped and why; nothing when all was."""
         from threading import Thread

@@ -101,6 +101,18 @@ def test_facts_are_in_the_database_before_the_process_may_be_frozen(postgres_url
     ]
 
 
+def test_a_server_that_stood_still_for_one_invocation_has_the_facts_with_the_next(
+    postgres: Postgres, postgres_url: str, runtimes: Any
+) -> None:
+    runtime = runtimes(postgres_url)
+    runtime.invoke("r-0")
+    with postgres.frozen():
+        stalled = runtime.invoke("r-1")
+    assert stalled["seconds"] < 6
+    runtime.invoke("r-2")
+    assert rows(postgres_url, "SELECT count(*) FROM runs WHERE status = 'success'") == [(3,)]
+
+
 def test_one_that_is_killed_when_its_time_is_up_is_lost(postgres_url: str, runtimes: Any, tmp_path: Path) -> None:
     runtime = runtimes(postgres_url)
     runtime.begin("r-0", work="hang")

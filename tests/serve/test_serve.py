@@ -228,6 +228,22 @@ def test_prices_that_cannot_be_fetched_stay_as_they_are(tmp_path: Path) -> None:
     assert (tmp_path / "prices.json").read_text() == "as it is"
 
 
+def test_until_prices_are_there_the_librarys_own_are_used_and_stopping_waits_for_no_mirror(tmp_path: Path) -> None:
+    config = written(tmp_path, f"sqlite:///{tmp_path}/jobs.db", NOBODY, more="price_catalogue: prices.json\n")
+    held: list[socket.socket] = []
+
+    def answer(request: Request, connection: socket.socket) -> None:
+        held.append(connection)
+        time.sleep(20)
+
+    with Loopback(answer) as mirror, serving(config, "--no-push", "--update-prices", mirror.url) as served:
+        served.wait_for("reported")
+        wait_for(lambda: held, 10, "it asks the mirror")
+        began = time.monotonic()
+        assert served.end() == 0
+        assert time.monotonic() - began < 5
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
