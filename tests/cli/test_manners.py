@@ -58,7 +58,7 @@ def place(tmp_path: Path) -> Path:
         (["push", "--as-of", "1969-12-31T23:59:59Z"], 2, "must be a moment from 1970 to 2261"),
         (["report", "--as-of", "9999-12-31T23:59:59-23:59"], 2, "must be a moment from 1970 to 2261"),
         (["report", "--window", "17h"], 2, "the report has 5m, 30m, 1h"),
-        (["ingest"], 2, "name files, or --spool"),
+        (["ingest"], 2, "name files, --openai-batch or --anthropic-batch files, or --spool"),
         (["ingest", "nowhere.jsonl"], 1, "nowhere.jsonl: can't be read: No such file or directory"),
         (["ingest", "directory"], 1, "directory: can't be read: Is a directory"),
         (["--config", "nowhere.yaml", "report"], 2, "nowhere.yaml: there is no such file"),
