@@ -14,6 +14,8 @@ from reporter.errors import ConfigError
 from reporter.generate import alertmanager, prometheus
 from reporter.generate.alerts import alert_groups
 from reporter.generate.files import header, write_files
+from reporter.generate.grafana import provision
+from reporter.generate.grafana.dashboard import Scope
 from reporter.generate.rule_tests import tests_text
 from reporter.generate.rules import Source
 from reporter.slo.durations import format_duration, parse_duration
@@ -21,7 +23,7 @@ from reporter.slo.durations import format_duration, parse_duration
 
 @click.group()
 def generate() -> None:
-    """Write what others need of the same SLOs: Prometheus' rules, Alertmanager's routes."""
+    """Write what others need of the same SLOs: Prometheus' rules, Alertmanager's routes, Grafana's dashboards."""
 
 
 _output = click.option(
@@ -70,10 +72,7 @@ def prometheus_(
       promtool test rules /etc/prometheus/reporter/reporter.rules.test.yml
     """
     config = context.config
-    source = Source(
-        grouping=config.pushgateway.grouping,
-        stale_after_seconds=int(_duration(stale_after, "--stale-after", least=60)),
-    )
+    source = _source(config, stale_after)
     limits = _Limits(
         _duration(slow_after, "--slow-after"), slow_speed, tuple(config.report.labels),
         tuple(format_duration(length) for length in config.report.windows_ns),
@@ -109,8 +108,55 @@ def alertmanager_(context: Context, directory: Path, webhook: str) -> None:
     _write(directory, {alertmanager.CONFIG: alertmanager.config_text(webhook)}, "alertmanager", context.config)
 
 
+@generate.command("grafana")
+@_output
+@click.option(
+    "--prometheus-url", default="http://localhost:9090", show_default=True, help="Where Grafana finds Prometheus."
+)
+@click.option(
+    "--dashboards-path",
+    metavar="PATH",
+    default="/etc/grafana/provisioning/dashboards/reporter",
+    show_default=True,
+    help="Where Grafana finds the generated dashboards.",
+)
+@click.option("--stale-after", default="5m", show_default=True, help="From which age on a report is shown as old.")
+@click.pass_obj
+def grafana_(context: Context, directory: Path, prometheus_url: str, dashboards_path: str, stale_after: str) -> None:
+    """Dashboards and the data source, for Grafana's provisioning directory.
+
+    \b
+    Example:
+      reporter generate grafana -o /etc/grafana/provisioning --prometheus-url http://prometheus:9090
+    """
+    config = context.config
+    source = _source(config, stale_after)
+    windows = tuple(format_duration(length) for length in sorted(config.report.windows_ns))
+    scope = Scope(source=source, labels=tuple(config.report.labels), windows=windows)
+    yaml_files = {
+        provision.PROVIDER: provision.provider_text(dashboards_path),
+        provision.DATASOURCES: provision.datasource_text(prometheus_url, provision.DATASOURCE_UID),
+    }
+    files = {name: header("grafana") + text for name, text in yaml_files.items()}
+    _write_as_is(directory, files | provision.dashboard_files(scope, config.slos), config)
+
+
+def _source(config: Config, stale_after: str) -> Source:
+    return Source(
+        grouping=config.pushgateway.grouping,
+        stale_after_seconds=int(_duration(stale_after, "--stale-after", least=60)),
+    )
+
+
 def _write(directory: Path, files: Mapping[str, str], command: str, config: Config) -> None:
-    changed = write_files(directory, {name: header(command) + text for name, text in files.items()})
+    _write_as_is(directory, {name: header(command) + text for name, text in files.items()}, config)
+
+
+def _write_as_is(directory: Path, files: Mapping[str, str], config: Config) -> None:
+    changed: list[str] = []
+    for folder in dict.fromkeys(str(Path(name).parent) for name in files):  # "." for those right there
+        within = {Path(name).name: text for name, text in files.items() if str(Path(name).parent) == folder}
+        changed += [str(Path(folder, name)) for name in write_files(directory / folder, within)]
     for name in files:
         click.echo(f"{directory / name}{'' if name in changed else ' (as it was)'}")
     if config.source is None:
