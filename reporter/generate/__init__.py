@@ -4,7 +4,7 @@
     prometheus      rules, the scrape job
     rule_tests      unit tests of those rules, for `promtool test rules`
     alertmanager    routes and inhibitions
-    grafana         dashboards and their provisioning
+    grafana         dashboards, alert rules, and their provisioning
     files           written whole, and never over somebody's own file
 
 The same configuration gives the same bytes.

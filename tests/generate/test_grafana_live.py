@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+import yaml
+
 from reporter.metrics import JOB_LATE_RUNS, JOB_NEXT_RUN, JOB_OVERLAPS, RECORDER_TROUBLES, REGRESSIONS_HELD
 from reporter.store import Store, open_store
 from tests.cli.console import run
@@ -51,6 +53,10 @@ def ask(prometheus: Server, expr: str) -> list[dict[str, Any]]:
     return list(answer["data"]["result"])
 
 
+def numbers(prometheus: Server, expr: str) -> list[float]:
+    return [float(series["value"][1]) for series in ask(prometheus, expr)]
+
+
 def test_each_panel_shows_something_on_a_day_with_calls(tmp_path: Path, pushgateway: Server) -> None:
     database = f"sqlite:///{tmp_path}/jobs.db"
     out = generated(tmp_path, DOCUMENT.format(database=database, gateway=pushgateway.url))
@@ -76,5 +82,83 @@ def test_each_panel_shows_something_on_a_day_with_calls(tmp_path: Path, pushgate
             truth = connection.exec_driver_sql("SELECT sum(cost_nanousd) FROM calls").scalar_one()
         (panel,) = (expr for title, expr in queries(dashboards(out)["reporter-overview"]) if title == "Cost, 1d")
         assert ask(prometheus, panel)[0]["value"][1] == spent[0]["value"][1] == f"{truth / 1e9:g}"
+    finally:
+        prometheus.kill()
+
+
+def evaluated(prometheus: Server, rule: dict[str, Any]) -> set[str] | None:
+    """What fires of a rule as Grafana evaluates it: query → reduce → threshold; None is "no data"."""
+    found = ask(prometheus, rule["data"][0]["model"]["expr"])
+    labels = [json.dumps(series["metric"], sort_keys=True) for series in found]
+    assert len(set(labels)) == len(labels)  # Grafana refuses two with the same labels
+    (condition,) = rule["data"][2]["model"]["conditions"]
+    assert condition["evaluator"]["type"] == "gt"
+    firing = [float(series["value"][1]) > condition["evaluator"]["params"][0] for series in found]
+    return {name for name, fires in zip(labels, firing, strict=True) if fires} if found else None
+
+
+def both(prometheus: Server, out: Path) -> dict[str, tuple[set[str] | None, bool]]:
+    """By title: what Grafana's rule says, and whether Prometheus' rule of the same labels has anything."""
+    grafana = yaml.safe_load((out / "alerting" / "reporter.yaml").read_text())["groups"]
+    theirs = yaml.safe_load((out / "reporter.rules.yml").read_text())["groups"]
+    exprs = {
+        (rule["alert"], str(sorted(rule["labels"].items()))): rule["expr"]
+        for group in theirs for rule in group["rules"] if "alert" in rule
+    }  # fmt: skip
+    return {
+        rule["title"]: (
+            evaluated(prometheus, rule),
+            bool(ask(prometheus, exprs[rule["title"].partition(" / ")[0], str(sorted(rule["labels"].items()))])),
+        )
+        for group in grafana
+        for rule in group["rules"]
+    }
+
+
+def test_grafana_and_prometheus_agree_on_what_fires_and_old_numbers_are_no_data(
+    tmp_path: Path, pushgateway: Server
+) -> None:
+    database = f"sqlite:///{tmp_path}/jobs.db"
+    out = generated(tmp_path, DOCUMENT.format(database=database, gateway=pushgateway.url))
+    assert run(tmp_path, "generate", "prometheus", "-o", "out").returncode == 0
+    store = open_store(database)
+    prometheus = start_prometheus(tmp_path, urlsplit(pushgateway.url).netloc)
+    newest = "max(reporter_snapshot_sequence)"
+    page = "ErrorBudgetBurn / up / llm-batch / page"
+
+    def pushed(facts: list[dict[str, Any]]) -> None:
+        bring_in(store, tmp_path, facts)
+        before = numbers(prometheus, newest)
+        assert run(tmp_path, "push").returncode == 0
+        wait_for(lambda: numbers(prometheus, newest) not in ([], before), 20, "the push is scraped")
+
+    try:
+        # nobody has pushed yet: one alert says so, the others have nothing to say
+        for title, (says, _) in both(prometheus, out).items():
+            assert says == {"{}"} if title.startswith("ReporterStale") else not says, title
+
+        pushed(calls(1000, seconds_ago=600, cost_nanousd=1000, cost_source="reported"))
+        healthy = both(prometheus, out)
+        assert {title: (set(), False) for title in healthy} == healthy
+
+        now_ns = time.time_ns()
+        failed = {"kind": "run", "run_id": "r-1", "batch_job": "nightly", "status": "failed", "exit_code": 1,
+                  "started_at_ns": now_ns - 60 * 10**9, "ended_at_ns": now_ns - 30 * 10**9}  # fmt: skip
+        pushed([*calls(500, seconds_ago=30, status="error", error_type="503", cost_nanousd=1000), failed])
+        outage = both(prometheus, out)
+        assert all(bool(says) is fires for says, fires in outage.values()), outage
+        assert outage[page][0] == {"{}"}
+        assert outage["BatchJobFailed / ticket"][0] == {'{"batch_job": "nightly"}'}
+
+        # as if five minutes had gone by; the moment that a report is of may be up to a minute ahead
+        text = (out / "alerting" / "reporter.yaml").read_text()
+        (out / "alerting" / "reporter.yaml").write_text(text.replace("< 300", "< -100").replace("> 300", "> -100"))
+        for title, (says, _) in both(prometheus, out).items():
+            if title.startswith("ReporterStale"):
+                assert says == {"{}"}
+            elif title.startswith("Reporter"):
+                assert says == set(), title
+            else:
+                assert says is None, title  # and so what fired goes on firing, and nothing begins
     finally:
         prometheus.kill()

@@ -1,6 +1,6 @@
 """All of Grafana's files, by the names they are written under.
 
-They go to Grafana's provisioning directory as they are: `dashboards/`, `datasources/`.
+They go to Grafana's provisioning directory as they are: `dashboards/`, `datasources/`, `alerting/`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from reporter.generate.grafana.dashboard import Dashboard, Scope, as_text
 from reporter.generate.prometheus import as_yaml
 from reporter.slo.spec import SLO
 
-PROVIDER, DATASOURCES = "dashboards/reporter.yaml", "datasources/reporter.yaml"
+PROVIDER, DATASOURCES, RULES = "dashboards/reporter.yaml", "datasources/reporter.yaml", "alerting/reporter.yaml"
 DATASOURCE_UID = "reporter-prometheus"
 FOLDER = "reporter"
 
