@@ -10,7 +10,16 @@ from urllib.parse import quote, urlsplit
 
 import yaml
 
-from reporter.metrics import JOB_LATE_RUNS, JOB_NEXT_RUN, JOB_OVERLAPS, RECORDER_TROUBLES, REGRESSIONS_HELD
+from reporter.metrics import (
+    JOB_LATE_RUNS,
+    JOB_MISSED_RUNS,
+    JOB_OVERLAPS,
+    JOB_TOO_FAST_RUNS,
+    LATE_TICKS,
+    MISSED_TICKS,
+    RECORDER_TROUBLES,
+    REGRESSIONS_HELD,
+)
 from reporter.store import Store, open_store
 from tests.cli.console import run
 from tests.generate.promql import filled
@@ -26,12 +35,14 @@ slos:
 budgets:
   - {{name: month, usd: 500, period: 30d}}
 jobs:
-  nightly: {{max_duration: 2h}}
+  nightly: {{schedule: "0 3 29 2 *", start_grace: 10m, max_duration: 2h, max_concurrent: 1}}
 """
 EMPTY_HERE = {
     RECORDER_TROUBLES.name: "recorders had none",
     REGRESSIONS_HELD.name: "no counter was about to fall",
-    **dict.fromkeys((JOB_NEXT_RUN.name, JOB_LATE_RUNS.name, JOB_OVERLAPS.name), "the job has no schedule"),
+    **dict.fromkeys((JOB_MISSED_RUNS.name, JOB_LATE_RUNS.name), "the job was not due yet"),
+    **dict.fromkeys((JOB_OVERLAPS.name, JOB_TOO_FAST_RUNS.name), "it did not do so yet"),
+    **dict.fromkeys((LATE_TICKS.name, MISSED_TICKS.name), "it is pushed, not served"),
 }
 
 

@@ -27,14 +27,18 @@ from reporter.metrics import (
     JOB_LAST_EXIT_CODE,
     JOB_LAST_SUCCESS,
     JOB_LATE_RUNS,
+    JOB_MISSED_RUNS,
     JOB_NEXT_RUN,
     JOB_OVERLAPS,
     JOB_OVERRUNS,
     JOB_RUNNING,
     JOB_RUNS,
     JOB_STATE,
+    JOB_TOO_FAST_RUNS,
     LAST_SUCCESS,
+    LATE_TICKS,
     LOST_CALLS,
+    MISSED_TICKS,
     RECORDER_TROUBLES,
     REGRESSIONS_HELD,
     REPORT_DURATION,
@@ -53,7 +57,13 @@ _JOB = Variable(name="batch_job", label="Job", of=JOB_STATE.name)
 
 def jobs(scope: Scope) -> Dashboard:
     """Batch jobs: did they run, did they succeed, how long did they take."""
-    unpunctual = (("late", JOB_LATE_RUNS), ("overrun", JOB_OVERRUNS), ("overlap", JOB_OVERLAPS))
+    unpunctual = (
+        ("missed", JOB_MISSED_RUNS),
+        ("late", JOB_LATE_RUNS),
+        ("overrun", JOB_OVERRUNS),
+        ("overlap", JOB_OVERLAPS),
+        ("too fast", JOB_TOO_FAST_RUNS),
+    )
     by_value = {value: (state, color) for value, (state, color) in enumerate(STATE_COLORS.items())}
     numbered = "\nor ".join(
         f"max by (batch_job) ({value} * {scope.select(JOB_STATE, _JOB, state=state)})"
@@ -91,7 +101,7 @@ def jobs(scope: Scope) -> Dashboard:
             (
                 8,
                 (
-                    lines("Late, overrun, overlapping, 1h", "Runs after their grace, out of time, or beside others.",
+                    lines("Not as planned, 1h", "Runs missed, late, out of time, beside others, or done too soon.",
                           {
                               f"{word} {{{{batch_job}}}}": f"sum by (batch_job) (increase({scope.select(metric, _JOB)}[1h]))"
                               for word, metric in unpunctual
@@ -134,6 +144,8 @@ def itself(scope: Scope) -> Dashboard:
         ("lost calls", LOST_CALLS),
         ("bad lines", BAD_LINES),
         ("counters held", REGRESSIONS_HELD),
+        ("late turns", LATE_TICKS),
+        ("missed turns", MISSED_TICKS),
     )
     return Dashboard(
         uid=ITSELF,
@@ -172,7 +184,7 @@ def itself(scope: Scope) -> Dashboard:
                 (
                     lines("Calls folded", "Calls that went into the tallies, a second.",
                           {"calls": f"sum(rate({scope.select(CALLS_FOLDED)}[$__rate_interval]))"}, unit="reqps", width=8),
-                    lines("Lost, bad, held, 1h", "Calls that never ended, lines that can't be read, counters about to fall.",
+                    lines("Went wrong, 1h", "Calls lost, lines that can't be read, counters about to fall, turns of serve.",
                           {word: f"sum(increase({scope.select(metric)}[1h]))" for word, metric in held},
                           unit="short", width=8),
                     lines("Troubles of recorders, 1h", "What recorders could not do, by kind. None is best.",
