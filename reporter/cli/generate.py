@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import click
 
@@ -14,6 +15,9 @@ from reporter.errors import ConfigError
 from reporter.generate import alertmanager, prometheus
 from reporter.generate.alerts import alert_groups
 from reporter.generate.files import header, write_files
+from reporter.generate.grafana import provision
+from reporter.generate.grafana.alerts import Provisioned, Ungated, rules_text, uids_in
+from reporter.generate.grafana.dashboard import Scope
 from reporter.generate.rule_tests import tests_text
 from reporter.generate.rules import Source
 from reporter.slo.durations import format_duration, parse_duration
@@ -21,7 +25,7 @@ from reporter.slo.durations import format_duration, parse_duration
 
 @click.group()
 def generate() -> None:
-    """Write what others need of the same SLOs: Prometheus' rules, Alertmanager's routes."""
+    """Write what others need of the same SLOs: Prometheus' rules, Alertmanager's routes, Grafana's dashboards and alerts."""
 
 
 _output = click.option(
@@ -32,6 +36,22 @@ _output = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="Where to write.",
 )
+
+
+def _about_alerts(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of alerts, whoever evaluates them."""
+    for option in (
+        click.option(
+            "--runbooks", metavar="URL", default="", help="Where runbooks are; each alert's name is put after it."
+        ),
+        click.option("--slow-speed", default=30.0, show_default=True, help="Below which median of tokens a second."),
+        click.option("--slow-after", default="8s", show_default=True, help="Above which p99 of LLM calls is an alert."),
+        click.option(
+            "--stale-after", default="5m", show_default=True, help="When reports that don't come are an alert."
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +67,7 @@ class _Limits:
 @click.option(
     "--from-counters", is_flag=True, help="Also the SLOs' alerts as Prometheus counts them, as a cross-check."
 )
-@click.option("--stale-after", default="5m", show_default=True, help="When reports that don't come are an alert.")
-@click.option("--slow-after", default="8s", show_default=True, help="Above which p99 of LLM calls is an alert.")
-@click.option("--slow-speed", default=30.0, show_default=True, help="Below which median of tokens a second.")
-@click.option("--runbooks", metavar="URL", default="", help="Where runbooks are; each alert's name is put after it.")
+@_about_alerts
 @click.pass_obj
 def prometheus_(
     context: Context,
@@ -70,14 +87,8 @@ def prometheus_(
       promtool test rules /etc/prometheus/reporter/reporter.rules.test.yml
     """
     config = context.config
-    source = Source(
-        grouping=config.pushgateway.grouping,
-        stale_after_seconds=int(_duration(stale_after, "--stale-after", least=60)),
-    )
-    limits = _Limits(
-        _duration(slow_after, "--slow-after"), slow_speed, tuple(config.report.labels),
-        tuple(format_duration(length) for length in config.report.windows_ns),
-    )  # fmt: skip
+    source = Source(**_seen(config, stale_after))
+    limits = _limits(config, slow_after, slow_speed)
     groups = (
         prometheus.recordings(source, limits.labels),
         *alert_groups(source, config.slos, config.budgets, limits, runbooks),
@@ -109,8 +120,108 @@ def alertmanager_(context: Context, directory: Path, webhook: str) -> None:
     _write(directory, {alertmanager.CONFIG: alertmanager.config_text(webhook)}, "alertmanager", context.config)
 
 
+@generate.command("grafana")
+@_output
+@click.option(
+    "--prometheus-url", default="http://localhost:9090", show_default=True, help="Where Grafana finds Prometheus."
+)
+@click.option(
+    "--dashboards-path",
+    metavar="PATH",
+    default="/etc/grafana/provisioning/dashboards/reporter",
+    show_default=True,
+    help="Where Grafana finds the generated dashboards.",
+)
+@click.option(
+    "--datasource-uid",
+    metavar="UID",
+    default="",
+    help="Of a data source that Grafana has already: none is written then.",
+)
+@click.option("--no-alerts", is_flag=True, help="No alert rules, because Prometheus evaluates them.")
+@_about_alerts
+@click.pass_obj
+def grafana_(
+    context: Context,
+    directory: Path,
+    prometheus_url: str,
+    dashboards_path: str,
+    datasource_uid: str,
+    no_alerts: bool,
+    stale_after: str,
+    slow_after: str,
+    slow_speed: float,
+    runbooks: str,
+) -> None:
+    """Dashboards, alert rules and the data source, for Grafana's provisioning directory.
+
+    A rule that the file there had and that is no more is deleted in Grafana.
+
+    \b
+    Examples:
+      reporter generate grafana -o /etc/grafana/provisioning --prometheus-url http://prometheus:9090
+      reporter generate grafana -o /etc/grafana/provisioning --datasource-uid P1809F7CD0C75ACF3 --no-alerts
+    """
+    config = context.config
+    source = Ungated(**_seen(config, stale_after))
+    limits = _limits(config, slow_after, slow_speed)
+    scope = Scope(source=source, labels=limits.labels, windows=tuple(sorted(limits.windows, key=parse_duration)))
+    groups = () if no_alerts else alert_groups(source, config.slos, config.budgets, limits, runbooks)
+    uid = datasource_uid or provision.DATASOURCE_UID
+    made = {provision.PROVIDER: provision.provider_text(dashboards_path)}
+    if not datasource_uid:
+        made[provision.DATASOURCES] = provision.datasource_text(prometheus_url, uid)
+    retired = _rules_there(directory / provision.RULES)
+    if groups or retired:
+        where = Provisioned(
+            source=source,
+            datasource_uid=uid,
+            folder=provision.FOLDER,
+            dashboards=provision.dashboards(scope, config.slos),
+        )
+        made[provision.RULES] = rules_text(where, groups, retired)
+    files = {name: header("grafana") + text for name, text in made.items()}
+    _write_as_is(directory, files | provision.dashboard_files(scope, config.slos), config)
+
+
+def _rules_there(path: Path) -> tuple[str, ...]:
+    try:
+        return uids_in(path.read_text(), str(path))
+    except FileNotFoundError:
+        return ()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: can't be read: {error}") from None
+
+
+class _Seen(TypedDict):
+    grouping: Mapping[str, str]
+    stale_after_seconds: int
+
+
+def _seen(config: Config, stale_after: str) -> _Seen:
+    """The group of the gateway that is looked at, and how old what is in it may be."""
+    return {
+        "grouping": config.pushgateway.grouping,
+        "stale_after_seconds": int(_duration(stale_after, "--stale-after", least=60)),
+    }
+
+
+def _limits(config: Config, slow_after: str, slow_speed: float) -> _Limits:
+    return _Limits(
+        _duration(slow_after, "--slow-after"), slow_speed, tuple(config.report.labels),
+        tuple(format_duration(length) for length in config.report.windows_ns),
+    )  # fmt: skip
+
+
 def _write(directory: Path, files: Mapping[str, str], command: str, config: Config) -> None:
-    changed = write_files(directory, {name: header(command) + text for name, text in files.items()})
+    _write_as_is(directory, {name: header(command) + text for name, text in files.items()}, config)
+
+
+def _write_as_is(directory: Path, files: Mapping[str, str], config: Config) -> None:
+    changed: list[str] = []
+    for folder in dict.fromkeys(str(Path(name).parent) for name in files):  # "." for those right there
+        within = {Path(name).name: text for name, text in files.items() if str(Path(name).parent) == folder}
+        changed += [str(Path(folder, name)) for name in write_files(directory / folder, within)]
     for name in files:
         click.echo(f"{directory / name}{'' if name in changed else ' (as it was)'}")
     if config.source is None:

@@ -1,0 +1,220 @@
+"""Grafana's alert rules: the alerts of `reporter.generate.alerts`, as Grafana evaluates them.
+
+Prometheus' rule is an expression that has a series while it fires, of any value.  Grafana compares values with a threshold,
+and tells "nothing" apart from "not firing".  So each expression becomes 1 where it fires, and a 0 without labels beside it
+that is always there; and nothing at all while the numbers are old.  Nothing means "keep what was" (`KeepLast`): a dead
+reporter neither begins nor ends an alert, which in Prometheus' rules takes a look at `ALERTS`, that Grafana's alerts have not.
+
+Source: https://grafana.com/docs/grafana/latest/alerting/set-up/provision-alerting-resources/file-provisioning/
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+from urllib.parse import quote
+
+import yaml
+
+from reporter.errors import ConfigError
+from reporter.generate.alerts import STALE
+from reporter.generate.grafana import calls, services, work
+from reporter.generate.grafana.dashboard import Dashboard
+from reporter.generate.prometheus import as_yaml
+from reporter.generate.rules import AlertRule, RuleGroup, Source
+
+MOST_TITLE = 190
+INTERVAL = "1m"  # of evaluations: a report comes every minute; a multiple of 10 s, or Grafana does not start
+_EXPRESSION = "__expr__"
+_IDENTITY = ("slo", "service", "budget", "severity")
+_PANELS = {  # what an alert is about, or its name → where its numbers can be seen
+    "slo": (services.DETAIL, services.BURNING),
+    "budget": (calls.COST, "Budgets"),
+    "job": (work.JOBS, "Jobs"),
+    "reporter": (work.ITSELF, "Age of the report over time"),
+    "LLMLatencyHigh": (calls.CALLS, "Latency quantiles"),
+    "LLMThroughputLow": (calls.CALLS, "Throughput by model, median"),
+    "LLMCallsUnpriced": (calls.COST, "Unpriced calls of the range"),
+}
+_QUERY = re.compile(r'\{\{ with printf "(?:[^"\\]|\\.)*" \$labels\.\w+ \| query \}\}.*?\{\{ end \}\}')
+_VALUE = re.compile(r"\{\{ \$value [^}]*\}\}")
+_LABEL = re.compile(r"\{\{ \$labels\.(\w+) \}\}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ungated(Source):
+    """The group at the gateway, for alerts whose freshness is said once around them: here, and not in each expression."""
+
+    def gated(self, alert: str, expr: str, **labels: str) -> str:
+        return expr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provisioned:
+    """Where rules go, and what they ask."""
+
+    source: Ungated
+    datasource_uid: str  # rules can't use variables
+    folder: str
+    dashboards: Sequence[Dashboard]
+
+
+def rules_text(where: Provisioned, groups: Sequence[RuleGroup], retired: Sequence[str]) -> str:
+    """The file of alert rules; rules `retired` are deleted, because Grafana keeps what is merely left out."""
+    rules = [(group.name, [rule for rule in group.rules if isinstance(rule, AlertRule)]) for group in groups]
+    written = {name: [_rule(where, rule) for rule in found] for name, found in rules}
+    uids = {rule["uid"] for found in written.values() for rule in found}
+    gone = [uid for uid in retired if uid not in uids]
+    document: dict[str, Any] = {"apiVersion": 1}
+    if written:
+        document["groups"] = [
+            {"orgId": 1, "name": name, "folder": where.folder, "interval": INTERVAL, "rules": found}
+            for name, found in written.items()
+        ]
+    if gone:
+        document["deleteRules"] = [{"orgId": 1, "uid": uid} for uid in gone]
+    return as_yaml(document)
+
+
+def uids_in(text: str, place: str) -> tuple[str, ...]:
+    """The uids of rules that a generated file has or deletes, sorted: candidates for deletion when it is written again.
+
+    Raises:
+        ConfigError: it is no such file.
+    """
+    try:
+        document = yaml.safe_load(text) or {}
+        rules = [rule for group in document.get("groups") or () for rule in group["rules"]]
+        return tuple(sorted({str(rule["uid"]) for rule in (*rules, *(document.get("deleteRules") or ()))}))
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError):
+        raise ConfigError(
+            f"{place}: can't be read as Grafana's alert rules, so which rules to delete can't be told; move it away"
+        ) from None
+
+
+def uid_of(rule: AlertRule) -> str:
+    """The rule's name to Grafana: the same as long as it is the same alert, whatever its expression or texts."""
+    identity = "\0".join((rule.alert, *(rule.labels.get(label, "") for label in _IDENTITY)))
+    return f"reporter-{sha256(identity.encode()).hexdigest()[:24]}"
+
+
+def expression(source: Source, rule: AlertRule) -> str:
+    """1 for each series of the alert that fires, and 0 without labels; nothing while what it looks at is old.
+
+    What is about the reporter itself must speak up just then, and is never silent.
+    """
+    by = ", ".join(_dimensions(rule))
+    zero_or_one = f"group by ({by}) (\n{_indented(rule.expr)}\n)\nor vector(0)"
+    if rule.labels["source"] == "reporter":
+        return zero_or_one
+    return f"(\n{_indented(zero_or_one)}\n)\nand on () {source.is_fresh}"
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())
+
+
+def _dimensions(rule: AlertRule) -> tuple[str, ...]:
+    """Labels that tell series of one rule apart: those that its texts use and the rule itself does not say."""
+    used = [name for text in rule.annotations.values() for name in _LABEL.findall(text)]
+    return tuple(dict.fromkeys(name for name in used if name not in rule.labels))
+
+
+def _rule(where: Provisioned, rule: AlertRule) -> dict[str, Any]:
+    uid, panel = _PANELS.get(rule.alert) or _PANELS[rule.labels["source"]]
+    number = next(made for made in where.dashboards if made.uid == uid).number_of(panel)
+    # A watchdog that can't look must bark. Others keep still: one alert says that Prometheus is away, not one for each SLO.
+    is_watchdog = rule.alert == STALE
+    return {
+        "uid": uid_of(rule),
+        "title": _literal(_title(rule)),
+        "condition": "C",
+        "data": _data(where, rule),
+        "dashboardUid": uid,
+        "panelId": number,
+        "noDataState": "Alerting" if is_watchdog else "KeepLast",
+        "execErrState": "Alerting" if is_watchdog else "KeepLast",
+        "for": rule.held_for or "0s",
+        "annotations": {
+            **dict(_annotations(rule)),
+            "__dashboardUid__": uid,
+            "__panelId__": str(number),
+        },
+        "labels": {name: _literal(value) for name, value in rule.labels.items()},
+        "isPaused": False,
+    }
+
+
+def _title(rule: AlertRule) -> str:
+    """Unique in its folder, as Grafana wants it."""
+    named = [rule.labels[label] for label in _IDENTITY if label in rule.labels]
+    title = " / ".join((rule.alert, *named))
+    return title if len(title) <= MOST_TITLE else f"{title[: MOST_TITLE - 9]} {uid_of(rule)[-8:]}"
+
+
+def _data(where: Provisioned, rule: AlertRule) -> list[dict[str, Any]]:
+    expr_source = {"type": _EXPRESSION, "uid": _EXPRESSION}
+    query = {
+        "refId": "A",
+        "datasource": {"type": "prometheus", "uid": where.datasource_uid},
+        "expr": expression(where.source, rule),
+        "instant": True,  # a range would need a reducer that has an opinion on gaps
+        "range": False,
+        "intervalMs": 15_000,
+        "maxDataPoints": 100,
+    }
+    reduce = {"refId": "B", "type": "reduce", "datasource": expr_source, "expression": "A", "reducer": "last"}
+    threshold = {
+        "refId": "C",
+        "type": "threshold",
+        "datasource": expr_source,
+        "expression": "B",
+        "conditions": [{"evaluator": {"type": "gt", "params": [0]}}],
+    }
+    return [
+        {
+            "refId": model["refId"],
+            "relativeTimeRange": {"from": 600, "to": 0},
+            "datasourceUid": where.datasource_uid if model is query else _EXPRESSION,
+            "model": model,
+        }
+        for model in (query, reduce, threshold)
+    ]
+
+
+def _annotations(rule: AlertRule) -> Iterator[tuple[str, str]]:
+    for name, text in rule.annotations.items():
+        kept = _without_queries(_LABEL.sub(lambda found: _known(rule.labels, found), text))
+        if kept:
+            yield name, _undollared(kept)
+    if rule.labels["source"] == "slo":
+        # Labels are templates, so the name is read back before it goes into the address.
+        name = rule.labels["slo"].replace('{{"{{"}}', "{{")
+        yield (
+            "dashboard",
+            f'{{{{ reReplaceAll "/+\\\\z" "" externalURL }}}}/d/{services.DETAIL}?var-slo={quote(name, safe="")}',
+        )
+
+
+def _known(labels: Mapping[str, str], found: re.Match[str]) -> str:
+    """A label that the rule says itself as its value, because a series of the rule need not have it."""
+    return labels.get(found[1], found[0])
+
+
+def _without_queries(text: str) -> str:
+    """The text without sentences that ask Prometheus or show the value: Grafana has no `query`, and the value is 1."""
+    marked = _VALUE.sub("\0", _QUERY.sub("\0", text))
+    return " ".join(sentence for sentence in re.split(r"(?<=\.) ", marked) if "\0" not in sentence)
+
+
+def _literal(text: str) -> str:
+    """Text in which Grafana's reader of files puts no environment variable."""
+    return text.replace("$", "$$")
+
+
+def _undollared(text: str) -> str:
+    """The same of annotations, where the reader looks at braced ones and templates at the rest."""
+    return re.sub(r"\$(?!labels\.)", '{{"\\\\x24"}}', text)
