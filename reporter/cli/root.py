@@ -41,6 +41,7 @@ COMMANDS = {
     "cost": ("reporter.cli.cost", "cost", "Say what calls cost, by job, model, provider, operation or day."),
     "prices": ("reporter.cli.prices", "prices", "Say where prices come from, and price calls again."),
     "sql": ("reporter.cli.sql", "sql", "Ask the database a question in SQL; only reads."),
+    "html": ("reporter.cli.html", "html", "Draw it all as one page that needs nothing else."),
     "status": ("reporter.cli.status", "status", "Show at a glance how things stand; --watch keeps at it."),
     "report": ("reporter.cli.report", "report", "Show SLOs, calls and cost; sends nothing."),
 }
