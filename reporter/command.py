@@ -18,10 +18,12 @@ import sys
 import time
 
 from reporter.errors import ReporterError, UsageError
+from reporter.run import FLUSH_SECONDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from threading import Timer
     from types import FrameType
     from typing import Any
 
@@ -32,6 +34,8 @@ TIMED_OUT = 124  # as timeout(1) has it
 NOT_EXECUTABLE, NOT_FOUND = 126, 127  # as shells have it
 _SIGNALLED = 128
 TAIL_BYTES = 8_192
+START_SECONDS = 2.0
+"""A command that runs for longer is known to be under way: its start waits for its end no longer."""
 _CHUNK = 65_536
 _MOST_LINE = 4_096  # bytes of a line that are looked at for `reporter: items=…`
 _LINGER_SECONDS = 0.5  # that output is waited for after the command's end: a child of it may hold the pipe open
@@ -86,10 +90,30 @@ def execute(recorder: Recorder, command: Sequence[str], settings: Settings) -> i
             return 0
     try:
         with recorder.job(settings.job, scheduled_for=settings.scheduled_for).begin() as run:
-            return _attempts(run, command, settings)
+            telling = _tell_start(recorder)
+            try:
+                return _attempts(run, command, settings)
+            finally:
+                telling.cancel()
     finally:
         if lock is not None:
             os.close(lock)
+
+
+def _tell_start(recorder: Recorder) -> Timer:
+    """Bring the start to the database, if the command takes a while: who waits for it shall not miss it.
+
+    Beside the command, which waits for nothing, and not for so long that no time is left for the end.
+    """
+    from threading import Timer
+
+    timer = Timer(START_SECONDS, recorder.flush, kwargs={"timeout": FLUSH_SECONDS / 2})
+    timer.daemon = True
+    try:
+        timer.start()
+    except RuntimeError:  # no thread is left: it is told with the end
+        pass
+    return timer
 
 
 def _attempts(run: ActiveRun, command: Sequence[str], settings: Settings) -> int:

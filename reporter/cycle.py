@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ from reporter.fold.slos import Progress, unheard
 from reporter.ingest import flag_future, ingest_spool
 from reporter.lease import Lease, acquire, release
 from reporter.metrics import families
-from reporter.publish.delivery import deliver, preview
+from reporter.publish.delivery import FamiliesAt, Snapshot, deliver, preview, show
 from reporter.publish.exchange import Access
 from reporter.publish.pushgateway import Gateway, Group
 from reporter.report.budgets import has_budgets, remember_budgets
@@ -55,11 +55,10 @@ def catch_up(store: Store, lease: Lease, config: Config, progress: Progress = un
     for directory in directories_for(config.database):
         ingest_spool(store, directory)
     flag_future(store, time.time_ns())
-    jobs = config.jobs.items()
     rules = FoldRules(
         lost_after_ns=config.report.lost_after_ns,
         prices=config.price_list,
-        max_duration_ns={name: job.max_duration_ns for name, job in jobs if job.max_duration_ns is not None},
+        expected=config.expected,
         most_errors=config.report.max_values_per_label,
     )
     for _ in range(MOST_CONFLICTS):
@@ -82,6 +81,7 @@ def make_report(store: Store, config: Config, as_of_ns: int, *, folded: bool) ->
             labels=config.report.labels,
             max_values_per_label=config.report.max_values_per_label,
             exclusions=in_force(connection, config),
+            expected=config.expected,
             folded=folded,
         )
 
@@ -158,6 +158,56 @@ def gateway_of(config: Config) -> Gateway:
     return Gateway(group=group, timeout_ns=settings.timeout_ns, access=access)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What one turn found, and how it is told."""
+
+    report: Report
+    folded: FoldResult | None  # None: nothing was folded
+    families_at: FamiliesAt
+    remember: Callable[[Connection], None]  # to be committed with what was told
+
+
+def turn(
+    store: Store,
+    lease: Lease,
+    config: Config,
+    as_of_ns: int,
+    *,
+    of_now: bool = True,
+    fold_first: bool = True,
+    dry_run: bool = False,
+    progress: Progress = unheard,
+) -> Turn:
+    """Fold, prune and report, under the lease; a report `of_now` is what `v_budget` shows."""
+    folded = catch_up(store, lease, config, progress) if fold_first else None
+    if fold_first and not dry_run:
+        prune_now(store, lease, config)
+    began_ns = time.monotonic_ns()
+    made = make_report(store, config, as_of_ns, folded=fold_first)
+    seconds = (time.monotonic_ns() - began_ns) / 1e9
+    if of_now and not dry_run:
+        _keep_budgets(store, lease, made)
+    own_labels = {slo.name: slo.labels for slo in config.slos}
+
+    def families_at(now_ns: int, sequence: int) -> tuple[Family, ...]:
+        return families(
+            made,
+            now_ns=now_ns,
+            duration_seconds=seconds,
+            sequence=sequence,
+            version=__version__,
+            also=sloth_series.samples(made.slos, own_labels, __version__) if config.report.sloth_series else (),
+        )
+
+    def remember(connection: Connection) -> None:
+        remember_label_values(connection, config.report.labels, config.report.max_values_per_label)
+        told_ns = max(as_of_ns // MINUTE_NS * MINUTE_NS, state.get_integer(connection, TOLD_UNTIL))
+        state.put(connection, TOLD_UNTIL, str(told_ns))
+
+    return Turn(report=made, folded=folded, families_at=families_at, remember=remember)
+
+
 def push(
     store: Store,
     config: Config,
@@ -175,51 +225,49 @@ def push(
         PublishError: the gateway refused.
         PublishRetryLater: the gateway did not answer in time.
     """
-    gateway, delay_ns = gateway_of(config), config.pushgateway.new_series_delay_ns
+    gateway = gateway_of(config)
     with leased(store, config) as lease:
-        if fold_first:
-            catch_up(store, lease, config, progress)
-            if not dry_run:
-                prune_now(store, lease, config)
-        began_ns = time.monotonic_ns()
-        made = make_report(store, config, as_of_ns, folded=fold_first)
-        seconds = (time.monotonic_ns() - began_ns) / 1e9
-        if of_now and not dry_run:
-            _keep_budgets(store, lease, made)
-
-        own_labels = {slo.name: slo.labels for slo in config.slos}
-
-        def families_at(now_ns: int, sequence: int) -> tuple[Family, ...]:
-            return families(
-                made,
-                now_ns=now_ns,
-                duration_seconds=seconds,
-                sequence=sequence,
-                version=__version__,
-                also=sloth_series.samples(made.slos, own_labels, __version__) if config.report.sloth_series else (),
-            )
-
-        def remember(connection: Connection) -> None:
-            remember_label_values(connection, config.report.labels, config.report.max_values_per_label)
-            told_ns = max(as_of_ns // MINUTE_NS * MINUTE_NS, state.get_integer(connection, TOLD_UNTIL))
-            state.put(connection, TOLD_UNTIL, str(told_ns))
-
-        attempts, notes = 0, tuple[str, ...]()
-        if dry_run:
-            snapshot = preview(store, gateway, families_at, delay_ns)
-        else:
-            delivery = deliver(store, lease, gateway, families_at, delay_ns=delay_ns, remember=remember)
-            snapshot, attempts, notes = delivery.snapshot, delivery.attempts, delivery.notes
-        return Pushed(
-            body=snapshot.body,
-            series=snapshot.series,
-            sequence=snapshot.sequence,
-            attempts=attempts,
-            held=snapshot.prepared.held,
-            new_series=len(snapshot.prepared.new),
-            report=made,
-            notes=notes,
+        made = turn(
+            store, lease, config, as_of_ns, of_now=of_now, fold_first=fold_first, dry_run=dry_run, progress=progress
         )
+        if dry_run:
+            snapshot = preview(store, gateway, made.families_at, config.pushgateway.new_series_delay_ns)
+            return _pushed(snapshot, made.report, 0, ())
+        return send(store, lease, config, gateway, made)
+
+
+def send(store: Store, lease: Lease, config: Config, gateway: Gateway, made: Turn) -> Pushed:
+    """PUT what a turn found.
+
+    Raises:
+        LeaseHeld, PublishError, PublishRetryLater: as `push`.
+    """
+    delay_ns = config.pushgateway.new_series_delay_ns
+    delivery = deliver(store, lease, gateway, made.families_at, delay_ns=delay_ns, remember=made.remember)
+    return _pushed(delivery.snapshot, made.report, delivery.attempts, delivery.notes)
+
+
+def page(store: Store, lease: Lease, config: Config, made: Turn) -> Snapshot:
+    """What a turn found, for whoever scrapes it.
+
+    Raises:
+        LeaseHeld: as `push`.
+    """
+    delay_ns = config.pushgateway.new_series_delay_ns
+    return show(store, lease, made.families_at, delay_ns=delay_ns, remember=made.remember)
+
+
+def _pushed(snapshot: Snapshot, made: Report, attempts: int, notes: tuple[str, ...]) -> Pushed:
+    return Pushed(
+        body=snapshot.body,
+        series=snapshot.series,
+        sequence=snapshot.sequence,
+        attempts=attempts,
+        held=snapshot.prepared.held,
+        new_series=len(snapshot.prepared.new),
+        report=made,
+        notes=notes,
+    )
 
 
 def openmetrics(made: Report, seconds: float) -> bytes:

@@ -80,11 +80,16 @@ def decorate(begin: Callable[[], Any], function: Callable[..., Any]) -> Any:
             with begin():
                 return function(*args, **kwargs)
 
+    return dress(wrapper, function)
+
+
+def dress(wrapper: Any, function: Callable[..., Any]) -> Any:
+    """`wrapper` with what people and frameworks read of `function`."""
     for name in ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__"):
         if hasattr(function, name):
             setattr(wrapper, name, getattr(function, name))
     wrapper.__dict__.update(getattr(function, "__dict__", {}))
-    wrapper.__wrapped__ = function  # type: ignore[attr-defined]  # functions take attributes
+    wrapper.__wrapped__ = function
     return wrapper
 
 

@@ -20,6 +20,8 @@ from reporter.ids import uuid7
 from reporter.store import Store
 
 NAME = "reporter"
+SERVE = "serve"
+"""What the `reporter serve` that works holds for as long as it lives; each of its turns takes `NAME` besides, as any does."""
 SERIALIZATION_FAILURE = "40001"
 MOST_TTL_NS = 3600 * 10**9
 """No lease is longer; one that seems to run out later was taken while the clock was wrong, and is void."""
@@ -31,6 +33,7 @@ class Lease:
 
     holder: str
     ttl_ns: int
+    name: str = NAME
 
     def renew(self, connection: Connection) -> None:
         """Prolong the lease within the caller's transaction.
@@ -42,7 +45,7 @@ class Lease:
         try:
             renewed = connection.execute(
                 text("UPDATE leases SET expires_at_ns = :expires WHERE name = :name AND holder = :holder"),
-                {"expires": now_ns + self.ttl_ns, "name": NAME, "holder": self.holder},
+                {"expires": now_ns + self.ttl_ns, "name": self.name, "holder": self.holder},
             ).rowcount
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) != SERIALIZATION_FAILURE:
@@ -52,8 +55,8 @@ class Lease:
             raise LeaseHeld("this reporter's lease ran out and another one took over; nothing of this step was kept")
 
 
-def acquire(store: Store, ttl_ns: int) -> Lease:
-    """Take the lease for `ttl_ns`.
+def acquire(store: Store, ttl_ns: int, name: str = NAME) -> Lease:
+    """Take the lease of that name for `ttl_ns`.
 
     Raises:
         LeaseHeld: another reporter has it; the message names it and when its lease runs out.
@@ -68,7 +71,7 @@ def acquire(store: Store, ttl_ns: int) -> Lease:
                 " WHERE leases.expires_at_ns <= :now OR leases.expires_at_ns > :impossible"
             ),
             {
-                "name": NAME,
+                "name": name,
                 "holder": holder,
                 "expires": now_ns + ttl_ns,
                 "now": now_ns,
@@ -77,21 +80,22 @@ def acquire(store: Store, ttl_ns: int) -> Lease:
         )
         if taken.rowcount != 1:
             other = connection.execute(
-                text("SELECT holder, expires_at_ns FROM leases WHERE name = :n"), {"n": NAME}
+                text("SELECT holder, expires_at_ns FROM leases WHERE name = :n"), {"n": name}
             ).one()
             host, pid, _ = other.holder.rsplit(":", 2)
             raise LeaseHeld(
                 f"another reporter (process {pid} on {host}) is at work on {store.url};"
                 f" try again, its lease runs out in {max(0, other.expires_at_ns - now_ns) / 1e9:.0f} s if it died"
             )
-    return Lease(holder=holder, ttl_ns=ttl_ns)
+    return Lease(holder=holder, ttl_ns=ttl_ns, name=name)
 
 
 def release(store: Store, lease: Lease) -> None:
     """Give the lease back, if it is still ours."""
     with store.write() as connection:
         connection.execute(
-            text("DELETE FROM leases WHERE name = :name AND holder = :holder"), {"name": NAME, "holder": lease.holder}
+            text("DELETE FROM leases WHERE name = :name AND holder = :holder"),
+            {"name": lease.name, "holder": lease.holder},
         )
 
 

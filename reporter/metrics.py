@@ -166,9 +166,17 @@ JOB_STATE = _gauge(
     "batch_job_state", "1 for the state that the job is in; the others have no sample.", "batch_job", "state"
 )
 JOB_RUNS = _counter("batch_job_runs_total", "Runs of the job that ended, by outcome.", "batch_job", "status")
+JOB_MISSED_RUNS = _counter(
+    "batch_job_missed_runs_total", "Due times by the end of whose start grace no run had started.", "batch_job"
+)
 JOB_LATE_RUNS = _counter("batch_job_late_runs_total", "Runs that started after their start grace.", "batch_job")
-JOB_OVERRUNS = _counter("batch_job_overruns_total", "Runs that ended because their time was up.", "batch_job")
+JOB_OVERRUNS = _counter(
+    "batch_job_overruns_total", "Runs that were stopped because their time was up, or took too long.", "batch_job"
+)
 JOB_OVERLAPS = _counter("batch_job_overlaps_total", "Runs that started while too many others ran.", "batch_job")
+JOB_TOO_FAST_RUNS = _counter(
+    "batch_job_too_fast_runs_total", "Runs that succeeded sooner than they should be able to.", "batch_job"
+)
 
 AS_OF = _gauge("reporter_as_of_timestamp_seconds", "The moment the windows of this snapshot end.", scale=_NANO)
 LAST_SUCCESS = _gauge(
@@ -183,6 +191,8 @@ SERIES_CAPPED = _gauge(
 )
 CALLS_FOLDED = _counter("reporter_calls_folded_total", "Calls folded into the tallies.")
 LOST_CALLS = _counter("reporter_lost_calls_total", "Calls that started and never ended.")
+LATE_TICKS = _counter("reporter_late_ticks_total", "Turns of reporter serve that began late.")
+MISSED_TICKS = _counter("reporter_missed_ticks_total", "Turns of reporter serve that were made up for by a later one.")
 BAD_LINES = _counter("reporter_bad_lines_total", "Lines that could not be ingested.")
 RECORDER_TROUBLES = _counter("reporter_recorder_troubles_total", "What recorders could not do, by kind.", "trouble")
 REGRESSIONS_HELD = _counter(
@@ -354,17 +364,26 @@ def _jobs(report: Report) -> _Samples:
             (JOB_LAST_EXIT_CODE, job.last_exit_code),
             (JOB_ITEMS, job.last_items),
             (JOB_RUNNING, job.running),
-            (JOB_LATE_RUNS, job.late_runs),
-            (JOB_OVERLAPS, job.overlaps),
         ):
             if value is not None:
                 yield metric, Sample(labels, value)
         yield JOB_STATE, Sample((*labels, ("state", job.state)), 1)
     for name, totals in report.job_totals.items():
         labels = _present((("batch_job", name),))
-        yield JOB_OVERRUNS, Sample(labels, totals.get("timeout", 0))
         for status, runs in totals.items():
             yield JOB_RUNS, Sample((*labels, ("status", status)), runs)
+    for name in sorted({*report.job_totals, *report.job_counts}):
+        labels, counts = _present((("batch_job", name),)), report.job_counts.get(name, {})
+        stopped = report.job_totals.get(name, {}).get("timeout", 0)
+        yield JOB_OVERRUNS, Sample(labels, stopped + counts.get("overrun", 0))
+        for metric, kind in (
+            (JOB_MISSED_RUNS, "missed"),
+            (JOB_LATE_RUNS, "late"),
+            (JOB_OVERLAPS, "overlap"),
+            (JOB_TOO_FAST_RUNS, "too_fast"),
+        ):
+            if kind in counts:
+                yield metric, Sample(labels, counts[kind])
 
 
 def _self(report: Report, *, now_ns: int, duration_seconds: float, sequence: int, version: str) -> _Samples:
@@ -378,5 +397,8 @@ def _self(report: Report, *, now_ns: int, duration_seconds: float, sequence: int
     yield CALLS_FOLDED, Sample((), status.calls_folded)
     yield LOST_CALLS, Sample((), status.lost_calls)
     yield BAD_LINES, Sample((), status.bad_lines)
+    for metric, ticks in ((LATE_TICKS, status.late_ticks), (MISSED_TICKS, status.missed_ticks)):
+        if ticks is not None:
+            yield metric, Sample((), ticks)
     for trouble, occurrences in status.troubles.items():
         yield RECORDER_TROUBLES, Sample((("trouble", trouble),), occurrences)

@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from reporter import schema
-from reporter.errors import SchemaError, StoreError
+from reporter.errors import ConfigError, SchemaError, StoreError
 from reporter.revision import HEAD
 from reporter.store import open_store
 from reporter.views import VIEWS
@@ -80,17 +80,43 @@ def back_up(path: Path, revision: str) -> Path:
         StoreError: there is no room for the copy, or no right to make it.
     """
     copy = path.with_name(f"{path.name}.backup-{revision}")
-    unfinished = path.with_name(f"{copy.name}.part")
     try:
-        unfinished.unlink(missing_ok=True)
-        unfinished.touch(0o600)
-        # Through a connection of its own: closing a plain handle of the file would drop this process' locks on it.
-        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(unfinished)) as target:
-            source.backup(target)
-        unfinished.replace(copy)
+        _copy(path, copy)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{copy}: can't back up before migrating: {error}; nothing was changed") from None
     return copy
+
+
+def backup(url: str, copy: Path) -> int:
+    """Copy the SQLite database at `url`, as last committed, to the file `copy`, while others write on; its bytes.
+
+    An older copy stays whole until the new one is, and is then replaced.
+
+    Raises:
+        ConfigError: it is not SQLite, or the copy would be the database itself.
+        StoreError: there is no database, no room for the copy, or no right to make it.
+    """
+    store = open_store(url, must_exist=True, check_version=False)
+    if store.dialect != "sqlite":
+        raise ConfigError("backup: copies SQLite files; of a Postgres database, pg_dump makes one")
+    path = Path(str(store.engine.url.database))
+    if copy.exists() and copy.samefile(path):
+        raise ConfigError(f"--to {copy}: is the database itself")
+    try:
+        _copy(path, copy)
+        return copy.stat().st_size
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(f"{copy}: can't back up: {error}") from None
+
+
+def _copy(path: Path, copy: Path) -> None:
+    unfinished = copy.with_name(f"{copy.name}.part")
+    unfinished.unlink(missing_ok=True)
+    unfinished.touch(0o600)
+    # Through a connection of its own: closing a plain handle of the file would drop this process' locks on it.
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(unfinished)) as target:
+        source.backup(target)
+    unfinished.replace(copy)
 
 
 def current(url: str) -> str | None:

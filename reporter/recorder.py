@@ -266,6 +266,13 @@ class Recorder:
             self._sink.close()
 
     @property
+    def url(self) -> str | None:
+        """The database that facts go to, as far as settings say by now; None when there is a sink instead."""
+        from reporter.sinks.open import default_url
+
+        return None if self._sink is not None and self._url is None else self._url or default_url()
+
+    @property
     def sink(self) -> Sink:
         """Where facts go; opened with the first one."""
         return self._sink or self._open()

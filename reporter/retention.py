@@ -65,6 +65,9 @@ def prune(
         connection.execute(
             text("DELETE FROM late_calls WHERE folded_at_ns < :before"), {"before": now_ns - retention.calls_ns}
         )
+        connection.execute(
+            text("DELETE FROM job_events WHERE at_ns < :before"), {"before": now_ns - retention.hours_ns}
+        )
         runs = connection.execute(
             text("DELETE FROM runs WHERE ended_at_ns < :before AND folded_status = status"),
             {"before": now_ns - retention.hours_ns},

@@ -10,6 +10,7 @@ from reporter.ids import uuid7
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Any
 
@@ -30,11 +31,11 @@ class RunRecording(Recording):
         self.recorder, self.name, self.attributes = recorder, name, attributes
         self.scheduled_for_ns = scheduled_for_ns
 
-    def begin(self) -> ActiveRun:
-        """Begin one run; a context manager that ends it."""
+    def begin(self, make: Callable[[], ActiveRun] | None = None) -> ActiveRun:
+        """Begin one run, or what `make` makes of it; a context manager that ends it."""
         run: ActiveRun = _unrecorded
         try:
-            run = ActiveRun(self.recorder, self.name, self.attributes, self.scheduled_for_ns)
+            run = make() if make else ActiveRun(self.recorder, self.name, self.attributes, self.scheduled_for_ns)
             if self.recorder.records or self.recorder.decide():
                 run.begin()
         except BaseException as error:
@@ -154,7 +155,13 @@ class ActiveRun:
         if output_tail:
             fact["output_tail"] = facts.text(output_tail, facts.MOST_TAIL)
         recorder.sink.run(fact)
-        recorder.flush(FLUSH_SECONDS)
+        seconds = self.flush_seconds()
+        if seconds > 0:
+            recorder.flush(seconds)
+
+    def flush_seconds(self) -> float:
+        """What bringing its facts to the database may take at its end."""
+        return FLUSH_SECONDS
 
     def _fact(self, status: str) -> dict[str, Any]:
         fact: dict[str, Any] = {

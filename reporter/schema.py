@@ -205,6 +205,44 @@ TABLES = {
         ("batch_job", "status"),
         (),
     ),
+    # Jobs whose runs are compared with what is expected of them, how far, and what was counted since the beginning.
+    "jobs": (
+        (
+            ("batch_job", TEXT, False),
+            ("schedule", TEXT, True),  # in words; NULL: none
+            ("declared_at_ns", INTEGER, False),  # when a reporter first saw it in its configuration
+            ("since_ns", INTEGER, False),  # due times are those after this: it was declared, or its schedule changed
+            ("retired_at_ns", INTEGER, True),  # it is in the configuration no more
+            ("judged_until_ns", INTEGER, False),  # due times up to here are judged
+            ("next_due_at_ns", INTEGER, True),  # the first that is not; NULL: not known
+            ("grace_over_at_ns", INTEGER, True),  # when it can be
+            ("missed_runs", INTEGER, False),
+            ("late_runs", INTEGER, False),
+            (
+                "overruns",
+                INTEGER,
+                False,
+            ),  # that ended by themselves; those that were stopped have a status that says so
+            ("overlapping_runs", INTEGER, False),
+            ("too_fast_runs", INTEGER, False),
+        ),
+        ("batch_job",),
+        (),
+    ),
+    # What those counts are of, each once; pruned as runs are.
+    "job_events": (
+        (
+            ("batch_job", TEXT, False),
+            ("kind", TEXT, False),  # missed, late, overrun, overlap, too_fast
+            ("subject", TEXT, False),  # the run's id; of a missed one, the due time in ns
+            ("at_ns", INTEGER, False),  # from when on it is so
+            ("due_at_ns", INTEGER, True),  # of a missed one; until_ns: runs from there on are of the next due time
+            ("until_ns", INTEGER, True),
+            ("made_up_at_ns", INTEGER, True),  # when its run started after all
+        ),
+        ("batch_job", "kind", "subject"),
+        (),
+    ),
     # What a token costs, for each model that was called: what `v_what_if` and `v_cache` are made of.
     "prices": (
         (
@@ -282,6 +320,7 @@ TABLES = {
 INDEXES = {
     # name: (table, columns, the rows it covers)
     "runs_started": ("runs", ("batch_job", "started_at_ns"), None),
+    "job_events_at": ("job_events", ("at_ns",), None),
     "runs_unfolded": ("runs", ("run_id",), "folded_status IS NULL OR folded_status <> status"),
 }
 """Indexes beyond keys: table, columns, condition."""
@@ -298,6 +337,8 @@ _CLUSTERED = (
     "slo_minutes",
     "starts",
     "totals",
+    "jobs",
+    "job_events",
 )  # WITHOUT ROWID: one b-tree, read by range of the key
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
+LATE_TICKS, MISSED_TICKS = "late_ticks_total", "missed_ticks_total"
+"""Of `reporter serve`: turns that began late, and those that never did because one was still at work, or nobody."""
+
 
 def get(connection: Connection, name: str) -> str | None:
     """The value under `name`, or None."""

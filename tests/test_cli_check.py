@@ -122,6 +122,42 @@ def test_check_tells_what_budgets_are_of_and_which_alerts_they_go_without(tmp_pa
     assert [alert["factor"] for alert in understood["alerts"]] == [6, 3, 1]
 
 
+def test_check_tells_what_is_expected_of_jobs(tmp_path: Path) -> None:
+    (tmp_path / "reporter.yaml").write_text(
+        "jobs:\n"
+        "  nightly: {schedule: '0 3 * * *', timezone: Europe/Berlin, start_grace: 10m, max_duration: 2h}\n"
+        "  sync: {schedule: every 15m, min_duration: 2s, max_concurrent: 1}\n",
+        encoding="utf-8",
+    )
+    shown = run(tmp_path, "check").stdout
+    assert "nightly  job\n  due 0 3 * * * Europe/Berlin, next 20" in shown
+    assert "; missed when not started 10m later\n  lost when it runs for 2h, too slow when it ends after all\n" in shown
+    assert (
+        "sync  job\n  due every 15m; missed when not started 5m later\n  too fast when it succeeds before 2s\n" in shown
+    )
+    assert "  overlaps when it starts while 1 or more of it run\n" in shown
+    nightly, sync = json.loads(run(tmp_path, "check", "--format", "json").stdout)["jobs"]
+    assert (nightly["schedule"], nightly["next_run_at"][13:]) in {("0 3 * * * Europe/Berlin", ":00:00Z")}
+    assert (sync["schedule"], sync["next_run_at"], sync["max_concurrent"]) == ("every 15m", None, 1)
+
+
+def test_check_tells_every_mistake_in_jobs_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "reporter.yaml").write_text(
+        "jobs:\n  a: {schedule: 0 0 30 2 *}\n  d: {schedule: '@daily', timezone: Mars}\n  c: {schedule: 61 * * * *}\n"
+        "  d: {max_duration: 1h}\n  b: {schedule: daily, timezone: Mars}\n",
+        encoding="utf-8",
+    )
+    checked = run(tmp_path, "check")
+    assert (checked.returncode, checked.stdout) == (2, "")
+    told = [line.rpartition("reporter.yaml:")[2] for line in checked.stderr.splitlines()]
+    assert [line.partition(";")[0][:60] for line in told] == [
+        "2: jobs.a.schedule: never comes: within 50 years no day is '0 0 30 2 *'"[:60],
+        "4: jobs.c.schedule: has '61' for its minute: must be 0-59, *, a-b, */n, or such by commas"[:60],
+        "5: jobs.d: is there twice",
+        "6: jobs.b.timezone: 'Mars' is no time zone known here",
+    ]
+
+
 def test_a_price_catalogue_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / "reporter.yaml").write_text("price_catalogue: prices.json\n")
     missing = run(tmp_path, "check")

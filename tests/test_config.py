@@ -24,6 +24,7 @@ from reporter.config.document import parse_document
 from reporter.config.gateway import METRIC_LABELS
 from reporter.errors import ConfigError
 from reporter.family import Metric
+from reporter.schedule.due import Cron
 from reporter.sinks.open import default_url
 from reporter.slo.durations import parse_duration
 
@@ -58,7 +59,7 @@ def test_sections_left_empty_mean_their_defaults() -> None:
     assert read("database:\npushgateway:\nreport:\nslos:\njobs:\n") == read("")
 
 
-def test_the_design_s_example_loads_and_says_what_is_not_acted_on() -> None:
+def test_the_design_s_example_loads_and_all_of_it_is_acted_on() -> None:
     config = read("""
 database: sqlite:///reporter.db
 pushgateway: {url: http://localhost:9091, grouping: {job: reporter}, timeout: 10s}
@@ -80,9 +81,8 @@ exclusions:
   - {from: 2026-11-01T02:00:00Z, to: 2026-11-01T04:00:00Z, slos: ["chat-*"], reason: provider maintenance}
 """)
     assert config.jobs["plain"].max_duration_ns == parse_duration("2h")
-    assert [sentence.split()[0].strip(":") for sentence in config.unsupported] == [
-        "jobs.nightly",
-    ]
+    assert config.expected["nightly"].schedule == Cron("0 3 * * *", "Europe/Berlin")
+    assert config.unsupported == ()
     assert [label for label, _ in config.windows] == ["5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d"]
 
 
@@ -201,6 +201,17 @@ def test_an_unknown_key_is_refused_with_the_one_that_was_meant(text: str, place_
         ("database: mysql://x/y", "database: must be a URL like sqlite:///jobs.db"),
         ("database: sqlite://jobs.db", "database: must have three slashes"),
         ("jobs: {a: {schedule: daily}}", "jobs.a.schedule: must be a cron expression of five fields"),
+        ("jobs: {a: {schedule: '61 * * * *'}}", "jobs.a.schedule: has '61' for its minute: must be 0-59"),
+        ("jobs: {a: {schedule: '0 0 31 4,6 *'}}", "jobs.a.schedule: never comes: within 50 years no day is"),
+        ("jobs: {a: {schedule: '0 0 30 2 *'}}", "jobs.a.schedule: never comes"),
+        ("jobs: {a: {schedule: every 5s}}", "jobs.a.schedule: must be every minute or longer, not 'every 5s'"),
+        ("jobs: {a: {schedule: every day}}", "jobs.a.schedule: 'day' is no duration"),
+        ("jobs: {a: {schedule: '@daily', timezone: Mars}}", "jobs.a.timezone: 'Mars' is no time zone known here"),
+        ("jobs: {a: {schedule: every 1h, timezone: UTC}}", "jobs.a.timezone: belongs to a schedule that is a cron"),
+        ("jobs: {a: {start_grace: 5m}}", "jobs.a.start_grace: belongs to a schedule, and there is none"),
+        ("jobs: {a: {min_duration: 2h, max_duration: 2h}}", "jobs.a.min_duration: must be shorter than max_duration"),
+        ("jobs: {a: {max_concurrent: 0}}", "jobs.a.max_concurrent: must be at least 1"),
+        ("jobs:\n  a: {max_duration: 1h}\n  a: {max_duration: 2h}", "reporter.yaml:3: jobs.a: is there twice"),
         ("budgets: [{name: a, usd: 5}]", "budgets[0]: must say either period"),
         ("budgets: [{name: a, usd: 0, period: 1d}]", "budgets[0].usd: must be above 0"),
         ("budgets: [{name: a, usd: 0.0000000001, period: 1d}]", "budgets[0].usd: must be whole nano-dollars"),

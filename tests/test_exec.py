@@ -228,6 +228,27 @@ def test_misuse_is_told_before_anything_runs(tmp_path: Path, arguments: list[str
     assert (refused.returncode, why in refused.stderr) == (2, True), refused.stderr
 
 
+def test_a_command_under_way_is_known_on_the_server_though_no_reporter_ships_its_spool(
+    place: tuple[Path, dict[str, str]],
+) -> None:
+    directory, variables = place
+    process = subprocess.Popen([SCRIPT, "exec", "--job", "a", "--", "sleep", "60"], cwd=directory, env=variables)
+    store = open_store(variables["REPORTER_DATABASE_URL"])
+
+    def told() -> list[str]:
+        with store.read() as connection:
+            return [*connection.execute(text("SELECT status FROM runs")).scalars()]
+
+    try:
+        wait_for(lambda: told() == ["running"], 20, "the start of the run")
+        process.terminate()
+        assert process.wait(20) == 143
+        assert told() == ["failed"]
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_help_is_there_and_it_imports_little(tmp_path: Path) -> None:
     told = execute((tmp_path, environment(tmp_path)), "--help")
     assert (told.returncode, told.stdout.splitlines()[0][:20]) == (0, "Usage: reporter exec")

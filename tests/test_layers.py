@@ -14,19 +14,19 @@ ROOT = Path(__file__).parent.parent / "reporter"
 LAYERS = (  # lowest first; a module may import its own layer and those below
     ("errors", "revision", "schema", "views", "ids", "facts", "lines", "outcome", "usage"),
     ("sinks",),
-    ("decorate", "call", "run", "trouble", "recorder", "wire", "command", "aws_lambda"),
-    ("",),  # reporter/__init__.py, the face of the recording half
+    ("decorate", "call", "run", "trouble", "recorder", "wire", "command"),
+    ("", "aws_lambda"),  # reporter/__init__.py, the face of the recording half, and its face for serverless functions
     # ── the line: above it in this list, standard library only ──
-    ("store", "batches", "filesystem", "migrate", "state", "lease", "bounds", "sketch", "family"),
-    ("minutes", "slo", "rates", "catalogue", "pricing"),
+    ("store", "batches", "filesystem", "migrate", "state", "lease", "bounds", "sketch", "family", "grants"),
+    ("minutes", "slo", "schedule", "rates", "catalogue", "pricing"),
     ("tally",),
     ("config", "fold", "ingest", "retention", "query", "reprice"),
     ("report", "cost", "exclusions", "what_if", "formats"),
     ("metrics", "sloth_series", "exposition", "publish", "generate", "explain", "replay", "status", "html"),
-    ("cycle", "schedule", "jobs", "demo"),
+    ("cycle", "demo", "serve"),
     ("cli", "__main__"),
 )
-LINE = LAYERS.index(("",))
+LINE = LAYERS.index(("", "aws_lambda"))
 # each costs a job more at its start than recording a call does
 HEAVY = {"asyncio", "contextlib", "dataclasses", "functools", "hashlib", "inspect", "json", "logging", "random", "re"}
 HEAVY |= {"socket", "sqlite3", "tempfile", "threading", "typing", "uuid"}

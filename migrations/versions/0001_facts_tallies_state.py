@@ -165,6 +165,32 @@ SQLITE = (
       runs INTEGER NOT NULL,
       PRIMARY KEY (batch_job, status)
     )""",
+    """CREATE TABLE jobs (
+      batch_job TEXT NOT NULL,
+      schedule TEXT,
+      declared_at_ns INTEGER NOT NULL,
+      since_ns INTEGER NOT NULL,
+      retired_at_ns INTEGER,
+      judged_until_ns INTEGER NOT NULL,
+      next_due_at_ns INTEGER,
+      grace_over_at_ns INTEGER,
+      missed_runs INTEGER NOT NULL,
+      late_runs INTEGER NOT NULL,
+      overruns INTEGER NOT NULL,
+      overlapping_runs INTEGER NOT NULL,
+      too_fast_runs INTEGER NOT NULL,
+      PRIMARY KEY (batch_job)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE job_events (
+      batch_job TEXT NOT NULL,
+      kind TEXT NOT NULL,
+      subject TEXT NOT NULL,
+      at_ns INTEGER NOT NULL,
+      due_at_ns INTEGER,
+      until_ns INTEGER,
+      made_up_at_ns INTEGER,
+      PRIMARY KEY (batch_job, kind, subject)
+    ) WITHOUT ROWID""",
     """CREATE TABLE prices (
       provider TEXT NOT NULL,
       model TEXT NOT NULL,
@@ -229,6 +255,7 @@ SQLITE = (
       PRIMARY KEY (group_key)
     )""",
     "CREATE INDEX runs_started ON runs (batch_job, started_at_ns)",
+    "CREATE INDEX job_events_at ON job_events (at_ns)",
     "CREATE INDEX runs_unfolded ON runs (run_id) WHERE folded_status IS NULL OR folded_status <> status",
     """CREATE VIEW v_calls AS
     SELECT call_id, strftime('%Y-%m-%dT%H:%M:%S', ended_at_ns / 1000000000, 'unixepoch') || printf('.%03dZ', ended_at_ns / 1000000 % 1000) AS ended_at, strftime('%Y-%m-%dT%H:%M:%S', started_at_ns / 1000000000, 'unixepoch') || printf('.%03dZ', started_at_ns / 1000000 % 1000) AS started_at,
@@ -505,6 +532,32 @@ POSTGRESQL = (
       runs BIGINT NOT NULL,
       PRIMARY KEY (batch_job, status)
     )""",
+    """CREATE TABLE jobs (
+      batch_job TEXT NOT NULL,
+      schedule TEXT,
+      declared_at_ns BIGINT NOT NULL,
+      since_ns BIGINT NOT NULL,
+      retired_at_ns BIGINT,
+      judged_until_ns BIGINT NOT NULL,
+      next_due_at_ns BIGINT,
+      grace_over_at_ns BIGINT,
+      missed_runs BIGINT NOT NULL,
+      late_runs BIGINT NOT NULL,
+      overruns BIGINT NOT NULL,
+      overlapping_runs BIGINT NOT NULL,
+      too_fast_runs BIGINT NOT NULL,
+      PRIMARY KEY (batch_job)
+    )""",
+    """CREATE TABLE job_events (
+      batch_job TEXT NOT NULL,
+      kind TEXT NOT NULL,
+      subject TEXT NOT NULL,
+      at_ns BIGINT NOT NULL,
+      due_at_ns BIGINT,
+      until_ns BIGINT,
+      made_up_at_ns BIGINT,
+      PRIMARY KEY (batch_job, kind, subject)
+    )""",
     """CREATE TABLE prices (
       provider TEXT NOT NULL,
       model TEXT NOT NULL,
@@ -569,6 +622,7 @@ POSTGRESQL = (
       PRIMARY KEY (group_key)
     )""",
     "CREATE INDEX runs_started ON runs (batch_job, started_at_ns)",
+    "CREATE INDEX job_events_at ON job_events (at_ns)",
     "CREATE INDEX runs_unfolded ON runs (run_id) WHERE folded_status IS NULL OR folded_status <> status",
     """CREATE VIEW v_calls AS
     SELECT call_id, to_char(to_timestamp(ended_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS') || '.' || lpad((ended_at_ns / 1000000 % 1000)::text, 3, '0') || 'Z' AS ended_at, to_char(to_timestamp(started_at_ns / 1000000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS') || '.' || lpad((started_at_ns / 1000000 % 1000)::text, 3, '0') || 'Z' AS started_at,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from reporter.config.model import Config
 from reporter.config.money import CostBudget
 from reporter.formats.kinds import kind_of
 from reporter.formats.model import Choices
+from reporter.report.json_form import moment
+from reporter.schedule.due import Cron
+from reporter.schedule.expectation import Expectation
 from reporter.slo.alerting import AlertPair, LeftOutPair
 from reporter.slo.durations import format_duration
 from reporter.slo.fields import plain
@@ -88,6 +92,7 @@ def _understood(config: Config) -> dict[str, Any]:
         "windows": [label for label, _ in config.windows],
         "slos": [_understood_slo(slo) for slo in config.slos],
         "budgets": [_understood_budget(budget) for budget in config.budgets],
+        "jobs": [_understood_job(name, expected) for name, expected in config.expected.items()],
         "unsupported": list(config.unsupported),
     }
 
@@ -118,6 +123,31 @@ def _understood_budget(budget: CostBudget) -> dict[str, Any]:
         "period": budget.period,
         **_understood_pairs(budget.pairs(budget.nominal_ns), budget.left_out_pairs),
     }
+
+
+def _understood_job(name: str, expected: Expectation) -> dict[str, Any]:
+    scheduled = expected.schedule is not None
+    return {
+        "batch_job": name,
+        "schedule": expected.schedule.label if expected.schedule else None,
+        "start_grace": format_duration(expected.start_grace_ns) if scheduled else None,
+        "max_duration": _length(expected.max_duration_ns),
+        "min_duration": _length(expected.min_duration_ns),
+        "max_concurrent": expected.max_concurrent,
+        "next_run_at": moment(_next_run_ns(expected)),
+    }
+
+
+def _length(length_ns: int | None) -> str | None:
+    return None if length_ns is None else format_duration(length_ns)
+
+
+def _next_run_ns(expected: Expectation) -> int | None:
+    """When the clock on the wall says so; a rhythm has to know the last start."""
+    if not isinstance(expected.schedule, Cron):
+        return None
+    due = next(expected.schedule.after(time.time_ns()), None)
+    return None if due is None else due.at_ns
 
 
 def _understood_pairs(pairs: Sequence[AlertPair], left_out: Sequence[LeftOutPair]) -> dict[str, Any]:
@@ -164,8 +194,26 @@ def _show(config: Config) -> None:
         console.print(Text.assemble("\n", (terminal.shown(budget.name, "bold")), "  cost budget"))
         console.print(terminal.shown(spends))
         _show_pairs(console, budget.pairs(budget.nominal_ns), budget.left_out_pairs)
+    for name, expected in config.expected.items():
+        console.print(Text.assemble("\n", (terminal.shown(name, "bold")), "  job"))
+        for sentence in _expects(expected):
+            console.print(f"  {sentence}", soft_wrap=True)
     if config.slos or config.budgets:
         console.print("\nAn alert long/short > factor fires when the burn rates of both windows are above the factor.")
+
+
+def _expects(expected: Expectation) -> Iterator[str]:
+    """What is expected of a job, a sentence each."""
+    if expected.schedule is not None:
+        next_run = moment(_next_run_ns(expected))
+        told = f"due {expected.schedule.label}" + f", next {next_run}" * (next_run is not None)
+        yield f"{told}; missed when not started {format_duration(expected.start_grace_ns)} later"
+    if expected.max_duration_ns is not None:
+        yield f"lost when it runs for {format_duration(expected.max_duration_ns)}, too slow when it ends after all"
+    if expected.min_duration_ns is not None:
+        yield f"too fast when it succeeds before {format_duration(expected.min_duration_ns)}"
+    if expected.max_concurrent is not None:
+        yield f"overlaps when it starts while {expected.max_concurrent} or more of it run"
 
 
 def _slices(slo: SLO) -> str:

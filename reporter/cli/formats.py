@@ -13,7 +13,7 @@ import yaml
 from reporter.cli.root import Context
 from reporter.errors import ConfigError
 from reporter.filesystem import write_whole
-from reporter.formats import openslo, sloth
+from reporter.formats import monitors, openslo, sloth
 from reporter.formats.model import Choices, Import
 from reporter.formats.native import as_yaml
 from reporter.slo.kinds import KINDS
@@ -22,7 +22,7 @@ from reporter.slo.spec import SLO
 
 @click.group("import")
 def import_() -> None:
-    """Take over specs of another format, as `slos:` to paste into reporter.yaml."""
+    """Take over specs of another format, as `slos:` or `jobs:` to paste into reporter.yaml."""
 
 
 def _reading(command: Callable[..., None]) -> Callable[..., None]:
@@ -75,6 +75,56 @@ def import_openslo(
     _import(context, openslo.read, files, mapped, period, output)
 
 
+_FILE = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+_OUTPUT = click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Where to; stdout if left out."
+)
+
+
+@import_.command("healthchecks")
+@_FILE
+@_OUTPUT
+def import_healthchecks(file: Path, output: Path | None) -> None:
+    """Checks of healthchecks.io in FILE, as its API answers them, as `jobs:`.
+
+    What can't be taken over is told, and the exit code is 1.
+
+    \b
+    Example:
+      curl -H "X-Api-Key: $KEY" https://healthchecks.io/api/v3/checks/ > checks.json
+      reporter import healthchecks checks.json -o jobs.yaml
+    """
+    _import_jobs(file, monitors.healthchecks, output)
+
+
+@import_.command("cronitor")
+@_FILE
+@_OUTPUT
+def import_cronitor(file: Path, output: Path | None) -> None:
+    """Monitors of Cronitor in FILE, as its API answers them or its YAML has them, as `jobs:`.
+
+    What can't be taken over is told, and the exit code is 1.
+
+    \b
+    Example:
+      curl -u "$KEY:" https://cronitor.io/api/monitors > monitors.json
+      reporter import cronitor monitors.json
+    """
+    _import_jobs(file, monitors.cronitor, output)
+
+
+def _import_jobs(file: Path, kind: monitors.Read, output: Path | None) -> None:
+    try:
+        found = monitors.read(file, kind)
+    except ConfigError as error:
+        raise ConfigError(str(error) if str(error).startswith(str(file)) else f"{file}: {error}") from None
+    for sentence in found.left_out:
+        click.echo(f"reporter: {sentence}", err=True)
+    _write(found.as_yaml(), output)
+    if found.left_out:
+        sys.exit(1)
+
+
 def _import(
     context: Context,
     read: Callable[[Sequence[Path], Choices], Import],
@@ -122,13 +172,8 @@ def export() -> None:
     """Write the SLOs of reporter.yaml in another format."""
 
 
-_TO = click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Where to; stdout if left out."
-)
-
-
 @export.command("sloth")
-@_TO
+@_OUTPUT
 @click.pass_obj
 def export_sloth(context: Context, output: Path | None) -> None:
     """A `prometheus/v1` file whose queries use the counters that `reporter push` sends, for Sloth's own rules on top.
@@ -141,7 +186,7 @@ def export_sloth(context: Context, output: Path | None) -> None:
 
 
 @export.command("openslo")
-@_TO
+@_OUTPUT
 @click.pass_obj
 def export_openslo(context: Context, output: Path | None) -> None:
     """OpenSLO v1 documents that `reporter import openslo` makes the very same SLOs of."""

@@ -12,8 +12,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from reporter import cycle, facts
+from reporter import cycle
 from reporter.catalogue import UPDATE_URL, fetch, models_of, parse_catalogue
+from reporter.cli.price_class import known_class
 from reporter.cli.root import Context, since_option
 from reporter.cli.rows import NOTHING
 from reporter.cli.terminal import console, fold_progress, shown
@@ -58,7 +59,7 @@ def explain(context: Context, model: str, provider: str | None, price_class: str
         raise ConfigError(f"--on {day!r}: must be a day like 2026-11-01") from None
     at_ns = ((when - date(1970, 1, 1)).days * 86_400 + 43_200) * 10**9
     price_list = context.config.price_list
-    price_class = facts.price_class(price_class)
+    price_class = known_class(price_list, price_class, "--price-class") or None if price_class else None
 
     def usd_per_mtok(usage: Callable[[int], Usage], tokens: int) -> float | None:
         price = price_list.price(provider, model, at_ns, usage(tokens), price_class).nanousd

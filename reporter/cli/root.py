@@ -33,14 +33,21 @@ COMMANDS = {
         "generate",
         "Write Prometheus' rules and Alertmanager's routes from the SLOs.",
     ),
-    "import": ("reporter.cli.formats", "import_", "Take over specs of another format: sloth, openslo."),
+    "import": (
+        "reporter.cli.formats",
+        "import_",
+        "Take over what others have: sloth, openslo, healthchecks, cronitor.",
+    ),
     "ingest": ("reporter.cli.ingest", "ingest", "Bring JSON Lines, or the spool, into the database."),
+    "jobs": ("reporter.cli.jobs", "jobs", "Say how each batch job stands: last and next run, streak, what was missed."),
     "init": ("reporter.cli.init", "init", "Write a commented reporter.yaml to start from."),
     "prune": ("reporter.cli.prune", "prune", "Delete what is older than the retention says."),
     "push": ("reporter.cli.push", "push", "Fold, report, and PUT the whole truth to the Pushgateway."),
     "cost": ("reporter.cli.cost", "cost", "Say what calls cost, by job, model, provider, operation or day."),
     "prices": ("reporter.cli.prices", "prices", "Say where prices come from, and price calls again."),
+    "serve": ("reporter.cli.serve", "serve", "Push every minute, and be scraped, without cron."),
     "sql": ("reporter.cli.sql", "sql", "Ask the database a question in SQL; only reads."),
+    "runs": ("reporter.cli.runs", "runs", "List runs of batch jobs: how long, how they ended, what they cost."),
     "html": ("reporter.cli.html", "html", "Draw it all as one page that needs nothing else."),
     "status": ("reporter.cli.status", "status", "Show at a glance how things stand; --watch keeps at it."),
     "report": ("reporter.cli.report", "report", "Show SLOs, calls and cost; sends nothing."),
@@ -51,11 +58,11 @@ class Context:
     """What subcommands share, opened when first asked for."""
 
     def __init__(self, config_path: Path | None, database: str | None) -> None:
-        self._config_path, self.database_option = config_path, database
+        self.config_path, self.database_option = config_path, database
 
     @cached_property
     def config(self) -> Config:
-        config = load_config(self._config_path)
+        config = load_config(self.config_path)
         if self.database_option:
             try:
                 config = config.model_copy(update={"database": database_url(self.database_option)})

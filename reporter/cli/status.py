@@ -16,7 +16,7 @@ from rich.text import Text
 
 from reporter import cycle
 from reporter.cli.root import Context, moment_option
-from reporter.cli.table import _STATE_STYLES, NOTHING, _alert, _budgets, _burn, _grid, _jobs, _left, _of_budgets
+from reporter.cli.table import NOTHING, STATE_STYLES, _alert, _budgets, _burn, _grid, _jobs, _left, _of_budgets
 from reporter.cli.terminal import console, fold_progress, shown
 from reporter.errors import ConfigError
 from reporter.report.json_form import as_json, moment
@@ -24,6 +24,7 @@ from reporter.report.model import SLOStatus
 from reporter.status import Status, burn_now, read_status
 
 _LEAST_SECONDS = 1.0
+_WIDE = 100
 _BUSY = "another reporter is at work; this is what is folded so far"
 
 
@@ -56,7 +57,8 @@ def status(context: Context, as_of: str | None, watch: float | None, form: str, 
     if form == "json":
         click.echo(json.dumps(_as_json(found), indent=2, allow_nan=False))
     else:
-        console().print(_picture(found, time.time_ns() if as_of is None else None))
+        out = console()
+        out.print(_picture(found, out.width, time.time_ns() if as_of is None else None))
 
 
 def _check_watch(seconds: float, as_of: str | None, form: str) -> None:
@@ -75,7 +77,7 @@ def _watch(context: Context, seconds: float, no_fold: bool) -> None:
     with Live(console=console(), screen=True, auto_refresh=False) as live:
         while True:
             found = _read(context, None, no_fold)
-            drawn: list[RenderableType] = [_picture(found, time.time_ns())]
+            drawn: list[RenderableType] = [_picture(found, live.console.width, time.time_ns())]
             if not found.report.self_status.folded and not no_fold:
                 drawn.append(Text(f"\n{_BUSY}", style="yellow"))
             live.update(Group(*drawn), refresh=True)
@@ -95,12 +97,12 @@ def _read(context: Context, as_of: str | None, no_fold: bool) -> Status:
 # ── for eyes ──
 
 
-def _picture(found: Status, now_ns: int | None) -> Group:
+def _picture(found: Status, width: int, now_ns: int | None) -> Group:
     """All of it; with `now_ns`, the age of the latest push."""
-    return Group(*_parts(found, now_ns))
+    return Group(*_parts(found, width, now_ns))
 
 
-def _parts(found: Status, now_ns: int | None) -> Iterator[RenderableType]:
+def _parts(found: Status, width: int, now_ns: int | None) -> Iterator[RenderableType]:
     made = found.report
     yield Text.assemble((f"as of {moment(made.as_of_ns)}", "bold"), "  ", _pushed(found.pushed_at_ns, now_ns))
     yield _verdict(found)
@@ -109,7 +111,7 @@ def _parts(found: Status, now_ns: int | None) -> Iterator[RenderableType]:
         for slo, alert in found.firing:
             yield _alert(slo.slo, alert, slo.windows[alert.long].burn_rate, slo.windows[alert.short].burn_rate)
     if found.troubled_jobs:
-        yield _jobs(found.troubled_jobs)
+        yield _jobs(found.troubled_jobs, made.as_of_ns, wide=width >= _WIDE)
     if made.budgets:
         yield _budgets(made.budgets)
         yield from _of_budgets(made.budgets, made.as_of_ns)
@@ -168,7 +170,7 @@ def _slos(slos: tuple[SLOStatus, ...]) -> Table:
     for slo in slos:
         now, fires = burn_now(slo), any(alert.firing for alert in slo.alerts)
         table.add_row(
-            shown(slo.slo), Text(slo.state.replace("_", " "), style=_STATE_STYLES.get(slo.state, "dim")),
+            shown(slo.slo), Text(slo.state.replace("_", " "), style=STATE_STYLES.get(slo.state, "dim")),
             _left(slo.remaining_ratio), shown(slo.period),
             Text(NOTHING) if now is None else _burn(now[1], fires) + Text(f" in {now[0]}", style="dim"),
         )  # fmt: skip

@@ -34,9 +34,9 @@ from reporter.tally import MINUTE_NS
 
 NOTHING = "–"
 BAR_CELLS = 8
-_STATE_STYLES = {
+STATE_STYLES = {
     "ok": "green", "burning": "yellow", "exhausted": "red", "failed": "red", "lost": "red", "missed": "red",
-    "late": "yellow", "overrun": "yellow",
+    "late": "yellow", "overrun": "yellow", "running": "cyan",
 }  # fmt: skip
 
 
@@ -74,7 +74,7 @@ def show(console: Console, made: Report, window: str | None = None) -> None:
             console.print(_calls(made.calls, label))
             _sums(console, made, label)
     if made.jobs:
-        console.print(_jobs(made.jobs))
+        console.print(_jobs(made.jobs, made.as_of_ns, wide=console.width >= 100))
     for note in made.notes:
         console.print(Text("note: ") + shown(note), soft_wrap=True)
 
@@ -98,7 +98,7 @@ def _slos(slos: tuple[SLOStatus, ...]) -> Table:
         table.add_row(
             shown(slo.slo), goal, shown(slo.period), _count(period.bad) if period else NOTHING,
             _percent(period.sli_ratio if period else None), _left(slo.remaining_ratio),
-            Text(slo.state.replace("_", " "), style=_STATE_STYLES.get(slo.state, "")),
+            Text(slo.state.replace("_", " "), style=STATE_STYLES.get(slo.state, "")),
         )  # fmt: skip
     return table
 
@@ -214,7 +214,7 @@ def _budgets(budgets: tuple[BudgetStatus, ...]) -> Table:
             shown(budget.budget), budget.period_name or budget.period, _dollars(budget.nanousd, ""),
             _dollars(budget.spent_nanousd, misses), _left(budget.remaining_ratio),
             Text(_dollars(budget.projected_nanousd, misses), style="yellow" if over else ""),
-            Text(budget.state, style=_STATE_STYLES.get(budget.state, "")),
+            Text(budget.state, style=STATE_STYLES.get(budget.state, "")),
         )  # fmt: skip
     return table
 
@@ -252,7 +252,7 @@ def _calls(calls: tuple[CallStats, ...], label: str) -> Table:
         table.add_row(
             shown(" · ".join(value for name, value in row.labels if value and name not in alike) or NOTHING),
             f"{window.calls:,}", f"{window.errors:,}",
-            *(_seconds(value) for value in (quantiles.p50, quantiles.p95, quantiles.p99)),
+            *(seconds(value) for value in (quantiles.p50, quantiles.p95, quantiles.p99)),
             _money(window) if row.llm or window.cost_nanousd else NOTHING,
         )  # fmt: skip
     return table
@@ -293,25 +293,37 @@ def _sums(console: Console, made: Report, label: str) -> None:
         console.print(Text(f"recorders report {occurrences:,}× ") + shown(trouble), soft_wrap=True)
 
 
-def _jobs(jobs: tuple[JobStatus, ...]) -> Table:
+def _jobs(jobs: tuple[JobStatus, ...], as_of_ns: int, *, wide: bool) -> Table:
     table = _grid("Jobs")
     table.add_column("job", overflow="fold")
     table.add_column("state", no_wrap=True)
-    for name in ("runs", "failed", "lost"):
+    for name in ("runs", "failed", "lost", "missed"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("last start (UTC)", no_wrap=True)
-    table.add_column("took", justify="right", no_wrap=True)
+    for name in ("last start", "next (UTC)"):
+        table.add_column(name, no_wrap=True)
+    if wide:
+        table.add_column("took", justify="right", no_wrap=True)
     for job in jobs:
         table.add_row(
-            shown(job.batch_job), Text(job.state, style=_STATE_STYLES.get(job.state, "")),
+            shown(job.batch_job), Text(job.state, style=STATE_STYLES.get(job.state, "")),
             f"{job.runs:,}", f"{job.failed_runs:,}", f"{job.lost_runs:,}",
-            (moment(job.last_start_at_ns) or NOTHING)[:16].replace("T", " "),
-            _seconds(job.last_duration_seconds),
+            NOTHING if job.missed_runs_at_ns is None else f"{len(job.missed_runs_at_ns):,}",
+            *(when(at_ns, as_of_ns) for at_ns in (job.last_start_at_ns, job.next_run_at_ns)),
+            *[seconds(job.last_duration_seconds)][:wide],
         )  # fmt: skip
     return table
 
 
-def _seconds(value: float | None) -> str:
+def when(at_ns: int | None, as_of_ns: int) -> str:
+    """A moment as a clock in UTC shows it, with its day where that is another one."""
+    told = moment(at_ns)
+    if told is None:
+        return NOTHING
+    return told[11:16] if told[:10] == (moment(as_of_ns) or "")[:10] else told[5:16].replace("T", " ")
+
+
+def seconds(value: float | None) -> str:
+    """A length for people."""
     if value is None:
         return NOTHING
     if value < 1:

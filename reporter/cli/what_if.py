@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -12,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Connection, text
 
-from reporter import facts
+from reporter.cli.price_class import known_class
 from reporter.cli.root import Context
 from reporter.cli.rows import NOTHING, write
 from reporter.cli.terminal import LONG, console, progress_bar, shown
@@ -37,7 +36,7 @@ def tell_what_if(
     """Print what calls cost and would have cost on (provider, model, price class)."""
     prices = context.config.price_list
     until_ns = round_up(as_of_ns) * MINUTE_NS
-    on = (on[0], on[1], _class(prices, on[2]))
+    on = (on[0], on[1], None if on[2] is None else known_class(prices, on[2], "--on-class"))
     _check(prices, on, until_ns)
     with context.looked_at.read() as connection, progress_bar() as bar:
         total = _count(connection)
@@ -56,23 +55,6 @@ def tell_what_if(
         write("csv", (*by, *_COLUMNS), [(*one.values.values(), *_numbers(one)) for one in found])
     else:
         _show(found, by, on)
-
-
-def _class(prices: PriceList, told: str | None) -> str | None:
-    """The class of `--on-class`; "" is the list price.
-
-    Raises:
-        ConfigError: nothing is sold in it.
-    """
-    if told is None:
-        return None
-    kind = facts.price_class(told) or ""
-    known = sorted({*prices.classes, "standard"})
-    if kind and kind not in known:
-        close = get_close_matches(kind, known, 1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
-        raise ConfigError(f"--on-class {told}: nothing is sold in that class; {hint}")
-    return kind
 
 
 def _check(prices: PriceList, on: tuple[str | None, str | None, str | None], at_ns: int) -> None:

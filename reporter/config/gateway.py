@@ -16,7 +16,7 @@ from reporter.slo.fields import Duration, PositiveDuration, Spec, refusal
 MAX_SECRET_BYTES = 64 * 1024
 METRIC_LABELS = frozenset(
     ("batch_job", "operation", "provider", "model", "status", "type", "slo", "service", "window", "result", "quantile", "le",
-     "version", "trouble", "budget", "severity", "reason")
+     "version", "trouble", "budget", "severity", "reason", "state")
 )  # fmt: skip
 """Labels that samples have, or will have; a test compares them with the metrics."""
 

@@ -4,7 +4,7 @@ Lengths are nanoseconds here and carry `_ns`; people write `timeout: 10s`.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -24,6 +24,7 @@ from reporter.config.jobs import Job
 from reporter.config.money import CostBudget, ModelPrice
 from reporter.lease import MOST_TTL_NS
 from reporter.pricing import PriceList
+from reporter.schedule.expectation import Expectation
 from reporter.slo.durations import UNITS_NS, format_duration, parse_duration
 from reporter.slo.exclusions import Exclusion
 from reporter.slo.fields import (
@@ -235,13 +236,12 @@ class Config(Spec):
     @property
     def unsupported(self) -> tuple[str, ...]:
         """What was written but is not acted on in this version, a sentence each."""
-        sentences = []
-        for name, job in self.jobs.items():
-            idle = [key for key in ("schedule", "timezone", "start_grace", "max_concurrent") if _is_set(job, key)]
-            if idle:
-                keys = ", ".join(idle)
-                sentences.append(f"jobs.{name}: {keys}: kept, but runs are not yet compared with a schedule.")
-        return tuple(sentences)
+        return ()
+
+    @cached_property
+    def expected(self) -> Mapping[str, Expectation]:
+        """What is expected of each job's runs."""
+        return {name: job.expected for name, job in self.jobs.items()}
 
 
 def _windows_of(slo: SLO, tally: str) -> Iterator[tuple[tuple[str, ...], int]]:
@@ -254,10 +254,6 @@ def _windows_of(slo: SLO, tally: str) -> Iterator[tuple[tuple[str, ...], int]]:
     for period in slo.all_periods:
         if isinstance(period, Dated) and (tally != "minutes" or slo.slice_ns or not period.calendar.on_whole_hours):
             yield ("calendar",), period.longest_ns
-
-
-def _is_set(job: Job, key: str) -> bool:
-    return key in job.model_fields_set or f"{key}_ns" in job.model_fields_set
 
 
 def duplicate_names(sections: dict[str, list[Any]]) -> list[tuple[tuple[str | int, ...], str]]:

@@ -1,7 +1,9 @@
 """The fold: each new fact is counted exactly once, however many reporters run and wherever one dies.
 
     changed SLOs → counted again from the rows that are left                 (`slos`)
+    due times whose grace is over → missed and late runs                     (`schedules`)
     starts that ran out → lost calls; runs that ran out → lost runs          (`ends`)
+    runs that overlap, take too long, are too fast                           (`noted_runs`)
     new calls → priced, added to tallies and totals, and marked              (here, through `rows`)
     what is left: calls known before; lost ones whose end came are taken back (`ends`), and the true one counted
 
@@ -21,7 +23,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import takewhile
 from operator import itemgetter
 
@@ -29,13 +30,17 @@ from sqlalchemy import text
 
 from reporter import state
 from reporter.errors import StoreError
+from reporter.fold.declared import declare
 from reporter.fold.ends import IS_TWIN, RUNS, declare_lost, end_runs, fold_runs, go_by_keys, resolve_twins
+from reporter.fold.noted_runs import note_running, note_runs
 from reporter.fold.price_list import list_prices
 from reporter.fold.rows import Changes, Rows, find_series, merge, name_series, write
 from reporter.fold.run_slos import count_minutes, count_runs
+from reporter.fold.schedules import judge_schedules
 from reporter.fold.slos import Progress, register_slos, unheard
 from reporter.lease import Lease
 from reporter.pricing import PriceList
+from reporter.schedule.expectation import Expectation
 from reporter.slo.spec import SLO
 from reporter.store import Store
 from reporter.tally import FOLDED, Row, Tallies, tally
@@ -61,11 +66,11 @@ class FoldResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldRules:
-    """When something counts as lost: ns, and max_duration by job; and how many kinds of errors a series tells apart."""
+    """When something counts as lost: ns; what is expected of jobs; and how many kinds of errors a series tells apart."""
 
     lost_after_ns: int = 3600 * 10**9
     run_lost_after_ns: int = 24 * 3600 * 10**9
-    max_duration_ns: Mapping[str, int] | None = None
+    expected: Mapping[str, Expectation] = field(default_factory=dict)
     most_errors: int = 100
     prices: PriceList = field(default_factory=PriceList)
 
@@ -124,6 +129,8 @@ def _fold(
 ) -> FoldResult:
     prices = rules.prices
     counted = register_slos(opened, lease, slos, now_ns, progress)
+    declare(opened, lease, rules.expected, now_ns)
+    judge_schedules(opened, lease, rules.expected, now_ns)
     runs, lost = _fold_ends(opened, lease, counted, rules, now_ns)
     folded = _fold_calls(opened, lease, counted, prices, rules.most_errors, progress)
     with opened.write() as connection:  # now that little is left to look through
@@ -140,13 +147,20 @@ def _fold_ends(
 ) -> tuple[int, int]:
     """Count runs that ended, then declare calls lost; how many of each.  One transaction, unless there are many runs."""
     folded = 0
+    longest_ns = {name: job.max_duration_ns for name, job in rules.expected.items() if job.max_duration_ns is not None}
+
+    def count(which: str, parameters: Mapping[str, str]) -> None:
+        count_runs(connection, slos, which, parameters)
+        note_runs(connection, rules.expected, which, parameters)
+
     while True:
         with opened.write() as connection:
             lease.renew(connection)
-            end_runs(connection, rules.max_duration_ns or {}, rules.run_lost_after_ns, now_ns)
-            counted = fold_runs(connection, partial(count_runs, connection, slos))
+            end_runs(connection, longest_ns, rules.run_lost_after_ns, now_ns)
+            counted = fold_runs(connection, count)
             folded += counted
             if counted < RUNS:
+                note_running(connection, rules.expected, now_ns)
                 count_minutes(connection, slos, now_ns)
                 return folded, declare_lost(connection, rules.lost_after_ns, now_ns)
 

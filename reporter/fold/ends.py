@@ -16,6 +16,8 @@ IS_UNFOLDED = "(folded_status IS NULL OR folded_status <> status)"
 """SQL: a run is in progress or not counted yet; the index runs_unfolded has just those."""
 LONGEST_RUN = "longest_run_ns"
 """Under which name `state` has how long any run that was counted took."""
+LATEST_END = "latest_run_end_ns"
+"""And when the last of them ended."""
 RUNS = 5_000
 """Runs counted in one transaction."""
 
@@ -65,8 +67,11 @@ def fold_runs(connection: Connection, count: Callable[[str, Mapping[str, str]], 
 
 
 def _keep_longest(connection: Connection, which: str, parameters: Mapping[str, str]) -> None:
-    found = connection.execute(text(f"SELECT max(ended_at_ns - started_at_ns) FROM runs WHERE {which}"), parameters)
-    state.put(connection, LONGEST_RUN, str(max(state.get_integer(connection, LONGEST_RUN), found.scalar() or 0)))
+    longest, last = connection.execute(
+        text(f"SELECT max(ended_at_ns - started_at_ns), max(ended_at_ns) FROM runs WHERE {which}"), parameters
+    ).one()
+    for name, value in ((LONGEST_RUN, longest), (LATEST_END, last)):
+        state.put(connection, name, str(max(state.get_integer(connection, name), value or 0)))
 
 
 def declare_lost(connection: Connection, lost_after_ns: int, now_ns: int) -> int:

@@ -31,11 +31,11 @@ STALE = "ReporterStale"
 _PUSHED, _REFUSED = "push_time_seconds", "push_failure_time_seconds"  # the Pushgateway's own, of each group
 _LEAST_CALLS = 10  # in the window of an alert about percentiles: fewer say nothing
 JOB_ALERTS = {  # state → alert, what it means
-    "missed": ("BatchJobMissed", "did not start when its schedule wanted it"),
-    "late": ("BatchJobLate", "should have started by now, and its start grace is over"),
-    "failed": ("BatchJobFailed", "ended badly, and has not succeeded since"),
+    "missed": ("BatchJobMissed", "did not start when it was due"),
+    "late": ("BatchJobLate", "is due and has not started yet"),
+    "failed": ("BatchJobFailed", "failed, and has not succeeded since"),
     "lost": ("BatchJobLost", "had a run that began and never told of its end"),
-    "overrun": ("BatchJobOverrunning", "runs longer than its max_duration"),
+    "overrun": ("BatchJobOverrunning", "took longer than its max_duration, or was stopped because its time was up"),
 }
 
 

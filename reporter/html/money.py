@@ -158,6 +158,10 @@ def _below(days: Sequence[str]) -> list[str]:
     )
 
 
+def _latest_then_dearest(one: DayOfModel) -> tuple[int, int, str]:
+    return -date.fromisoformat(one.day).toordinal(), -one.window.cost_nanousd, one.model
+
+
 def _numbers(found: Sequence[DayOfModel]) -> Markup:
     rows = [
         (
@@ -165,7 +169,7 @@ def _numbers(found: Sequence[DayOfModel]) -> Markup:
             *(seconds(value) for value in (one.window.duration_seconds.p50, one.window.duration_seconds.p95)),
             seconds(one.window.ttft_seconds.p50), cost_of(one.window) if one.model or one.window.cost_nanousd else NOTHING,
         )
-        for one in reversed(found)
+        for one in sorted(found, key=_latest_then_dearest)
     ]  # fmt: skip
     names = (
         ("day", WHEN), ("model", TEXT), ("calls", NUMBER), ("bad", NUMBER), ("p50", NUMBER), ("p95", NUMBER),

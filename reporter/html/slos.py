@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from reporter.html.charts import Scale, Series, bar, captioned, columns, lines, round_scale
 from reporter.html.history import Page, Step
 from reporter.html.markup import Markup, joined, own, tag
-from reporter.html.tables import NUMBER, TEXT, WHEN, table
+from reporter.html.tables import NUMBER, TEXT, table
 from reporter.html.words import burn, count, fires, minute, percent, several, whole_percent
 from reporter.report.model import AlertState, SLOStatus
 from reporter.slo.fields import plain
@@ -104,14 +104,13 @@ def _windows(slo: SLOStatus) -> Markup:
     alarmed = {label for alert in slo.alerts if alert.firing for label in (alert.long, alert.short)}
     rows = [
         (
-            label, minute(window.start_ns), count(window.bad), count(window.total), percent(window.sli_ratio),
+            label, count(window.bad), count(window.total), percent(window.sli_ratio),
             joined([burn(window.burn_rate), " (fires)" if label in alarmed else None]),
         )
         for label, window in slo.windows.items()
     ]  # fmt: skip
     names = (
         ("window", TEXT),
-        ("from (UTC)", WHEN),
         ("bad", NUMBER),
         ("of", NUMBER),
         ("SLI", NUMBER),

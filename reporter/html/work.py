@@ -37,13 +37,16 @@ def _jobs(jobs: Sequence[JobStatus]) -> Markup:
     rows = [
         (
             own(job.batch_job), _state(job.state), f"{job.runs:,}", f"{job.failed_runs:,}", f"{job.lost_runs:,}",
-            minute(job.last_start_at_ns), minute(job.last_success_at_ns), seconds(job.last_duration_seconds),
+            NOTHING if job.missed_runs_at_ns is None else f"{len(job.missed_runs_at_ns):,}",
+            minute(job.last_start_at_ns), minute(job.last_success_at_ns), minute(job.next_run_at_ns),
+            seconds(job.last_duration_seconds),
         )
         for job in jobs
     ]  # fmt: skip
     names = (
-        ("job", TEXT), ("state", WHEN), ("runs", NUMBER), ("failed", NUMBER), ("lost", NUMBER), ("last start (UTC)", WHEN),
-        ("last success (UTC)", WHEN), ("took", NUMBER),
+        ("job", TEXT), ("state", WHEN), ("runs", NUMBER), ("failed", NUMBER), ("lost", NUMBER),
+        ("missed", NUMBER), ("last start (UTC)", WHEN),
+        ("last success (UTC)", WHEN), ("next (UTC)", WHEN), ("took", NUMBER),
     )  # fmt: skip
     return table("All jobs", names, rows)
 

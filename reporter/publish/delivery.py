@@ -23,8 +23,8 @@ from reporter.errors import PublishError, PublishRetryLater
 from reporter.exposition import render, validate
 from reporter.family import Family
 from reporter.lease import Lease
-from reporter.publish.ledger import KnownGroup, Ledger, Prepared, forget, load, others, prepare, save
-from reporter.publish.pushgateway import Gateway, Looks, delete, put
+from reporter.publish.ledger import SCRAPED, KnownGroup, Ledger, Prepared, forget, load, others, prepare, save
+from reporter.publish.pushgateway import Gateway, Group, Looks, delete, put
 from reporter.store import Store
 
 _HELD_TOTAL = "counter_regressions_held_total"
@@ -61,14 +61,41 @@ def preview(store: Store, gateway: Gateway, families_at: FamiliesAt, delay_ns: i
     """What a delivery would send now, by this database's own ledger; nothing is asked, sent or kept."""
     with store.read() as connection:
         ledger, held_before = load(connection, gateway.group), state.get_integer(connection, _HELD_TOTAL)
-    return _snapshot(gateway, families_at, ledger, delay_ns, held_before)
+    return _snapshot(gateway.group, families_at, ledger, delay_ns, held_before)
 
 
-def _snapshot(gateway: Gateway, families_at: FamiliesAt, ledger: Ledger, delay_ns: int, held_before: int) -> Snapshot:
+def show(
+    store: Store,
+    lease: Lease,
+    families_at: FamiliesAt,
+    *,
+    delay_ns: int,
+    remember: Callable[[Connection], None],
+) -> Snapshot:
+    """The page for whoever scrapes, kept in the ledger as a push is: no counter falls, a new one is shown as 0 first.
+
+    Raises:
+        LeaseHeld: the lease was lost; the other reporter shows its own.
+    """
+    with store.read() as connection:
+        ledger, held_before = load(connection, SCRAPED), state.get_integer(connection, _HELD_TOTAL)
+    snapshot = _snapshot(SCRAPED, families_at, ledger, delay_ns, held_before)
+    now_ns = time.time_ns()
+    kept = replace(ledger, sequence=snapshot.sequence, marks=snapshot.prepared.marks).acknowledge(now_ns)
+    with store.write() as connection:
+        lease.renew(connection)
+        save(connection, SCRAPED, kept, now_ns)
+        if snapshot.prepared.held:
+            state.put(connection, _HELD_TOTAL, str(snapshot.prepared.held_total))
+        remember(connection)
+    return snapshot
+
+
+def _snapshot(group: Group, families_at: FamiliesAt, ledger: Ledger, delay_ns: int, held_before: int) -> Snapshot:
     now_ns, sequence = time.time_ns(), ledger.sequence + 1
     found = families_at(now_ns, sequence)
     prepared = prepare(found, ledger, now_ns=now_ns, delay_ns=delay_ns, held_before=held_before)
-    validate(prepared.families, dict(gateway.group.grouping))
+    validate(prepared.families, dict(group.grouping))
     return Snapshot(sequence=sequence, body=render(prepared.families), prepared=prepared)
 
 
@@ -99,7 +126,7 @@ def deliver(
 
     def attempt() -> tuple[int, bytes]:
         nonlocal ledger
-        snapshot = _snapshot(gateway, families_at, ledger, delay_ns, held_before)
+        snapshot = _snapshot(gateway.group, families_at, ledger, delay_ns, held_before)
         ledger = replace(ledger, sequence=snapshot.sequence, marks=snapshot.prepared.marks)
         with store.write() as connection:
             lease.renew(connection)

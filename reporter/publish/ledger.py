@@ -18,6 +18,9 @@ from reporter.metrics import REGRESSIONS_HELD
 from reporter.publish.pushgateway import Group
 from reporter.publish.readback import ShownGroup, reads_below
 
+SCRAPED = Group.of("scraped", {})
+"""What the ledger calls the page that is scraped: no gateway has it, so it is neither moved nor deleted."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
@@ -171,10 +174,13 @@ class KnownGroup:
 
 
 def others(connection: Connection, group: Group) -> Iterable[KnownGroup]:
-    """Every group ever pushed to but `group`, those forgotten left out."""
+    """Every group ever pushed to but `group`; those forgotten, and what is scraped, left out."""
     rows = connection.execute(
-        text("SELECT group_key, sequence, acknowledged_at_ns FROM pushes WHERE group_key <> :key ORDER BY group_key"),
-        {"key": group.key},
+        text(
+            "SELECT group_key, sequence, acknowledged_at_ns FROM pushes WHERE group_key NOT IN (:key, :scraped)"
+            " ORDER BY group_key"
+        ),
+        {"key": group.key, "scraped": SCRAPED.key},
     ).fetchall()
     return [
         KnownGroup(group=Group.from_key(key), sequence=sequence, acknowledged_at_ns=at) for key, sequence, at in rows

@@ -16,12 +16,13 @@ from reporter.config.money import CostBudget
 from reporter.report.budgets import read_budgets
 from reporter.report.calls import read_calls
 from reporter.report.events import EventReader
-from reporter.report.jobs import read_job_totals, read_jobs
+from reporter.report.jobs import read_job_counts, read_job_totals, read_jobs
 from reporter.report.json_form import moment
 from reporter.report.labels import Groups, Labels, read_groups
 from reporter.report.model import ActiveCalls, CallTotals, HistogramTotal, Report, SelfStatus, SLOStatus
 from reporter.report.slos import OutOfReach, read_slos
 from reporter.report.windows import round_up, spans
+from reporter.schedule.expectation import Expectation
 from reporter.slo.durations import format_duration
 from reporter.slo.exclusions import Exclusion
 from reporter.slo.spec import SLO
@@ -38,12 +39,13 @@ def build(
     labels: Sequence[str],
     max_values_per_label: int,
     exclusions: Sequence[Exclusion] = (),
+    expected: Mapping[str, Expectation] | None = None,
     folded: bool = True,
 ) -> Report:
     """What is known at `as_of_ns`, rounded up to the whole minute.
 
     `windows_ns` are the windows every report has; each SLO's own are added for it.  `labels` are the columns of
-    `tally.Series` that calls are shown by.
+    `tally.Series` that calls are shown by.  `expected` is what jobs are compared with.
     """
     end = round_up(as_of_ns)
     out_of_reach: OutOfReach = {}
@@ -52,16 +54,18 @@ def build(
     lengths = _within_reach(events, end, sorted(windows_ns), out_of_reach)
     notes = [*_pruned_away(events, out_of_reach), *_counted_in_part(counted)]
     groups = read_groups(connection, labels, max_values_per_label)
-    job_totals = read_job_totals(connection)
+    expected = expected or {}
+    job_totals, job_counts = read_job_totals(connection), read_job_counts(connection, expected)
     return Report(
         as_of_ns=end * MINUTE_NS,
         slos=counted,
         calls=read_calls(connection, groups, end, lengths),
-        jobs=read_jobs(connection, end * MINUTE_NS, job_totals),
+        jobs=read_jobs(connection, end * MINUTE_NS, job_totals, job_counts, expected),
         budgets=read_budgets(connection, budgets, end, lengths, notes),
         exclusions=_touching(exclusions, counted, end),
         totals=_totals(connection, groups),
         job_totals=job_totals,
+        job_counts=job_counts,
         active=_active(connection, groups),
         self_status=_self_status(connection, groups, folded),
         notes=tuple(notes),
@@ -179,6 +183,11 @@ def _active(connection: Connection, groups: Groups) -> tuple[ActiveCalls, ...]:
     return tuple(ActiveCalls(labels=key[0], llm=key[1], calls=calls) for key, calls in sorted(active.items()))
 
 
+def _counted(connection: Connection, name: str) -> int | None:
+    value = state.get(connection, name)
+    return None if value is None else int(value)
+
+
 def _self_status(connection: Connection, groups: Groups, folded: bool) -> SelfStatus:
     troubles: Iterable[tuple[str, int]] = (
         (row.trouble, int(row.occurrences))
@@ -192,5 +201,7 @@ def _self_status(connection: Connection, groups: Groups, folded: bool) -> SelfSt
         bad_lines=state.get_integer(connection, "bad_lines_total"),
         troubles=dict(troubles),
         series_capped=groups.capped,
+        late_ticks=_counted(connection, state.LATE_TICKS),
+        missed_ticks=_counted(connection, state.MISSED_TICKS),
         folded=folded,
     )

@@ -1,24 +1,36 @@
-"""Batch jobs as their runs tell them; schedules (late, missed, overlapping, next) are not evaluated yet.
+"""Batch jobs as their runs tell them, and as they stand by what is expected of them.
 
-Counts are those of the fold, which no retention touches, less what ended at `as_of` or later.  Runs themselves are looked up
-by job and start: one that ended after a moment began at most the longest run earlier, so few are read of however many.
+Counts are those of the fold, which no retention touches, less what became so at `as_of` or later.  Runs themselves are looked
+up by job and start, all jobs in one query: one that ended after a moment began at most the longest run earlier, so few are
+read of however many.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
 from reporter import state
-from reporter.fold.ends import IS_UNFOLDED, LONGEST_RUN
+from reporter.fold.ends import IS_UNFOLDED, LATEST_END, LONGEST_RUN
+from reporter.fold.job_events import COUNTS, JUDGED_AT
+from reporter.fold.some_runs import Runs, latest
 from reporter.report.model import JobStatus
+from reporter.report.windows import round_up
+from reporter.schedule.due import GAPS, Observed
+from reporter.schedule.expectation import Expectation
+from reporter.schedule.standing import Judged, Ran, Standing, stand
+from reporter.slo.durations import MINUTE_NS, UNITS_NS
 
-_STATES = {"success": "ok", "running": "running", "failed": "failed", "timeout": "overrun", "lost": "lost"}
+LISTED_NS = 30 * UNITS_NS["d"]
+"""How far back missed runs are listed."""
+MOST_LISTED = 100
 _TOLD = "started_at_ns, ended_at_ns, duration_ns, status, exit_code, items"
+_DONE = "status NOT IN ('running', 'lost')"  # a lost run knows neither its length nor its outcome
+_NOTHING = Expectation()
 
 
 def read_job_totals(connection: Connection) -> dict[str, dict[str, int]]:
@@ -29,91 +41,228 @@ def read_job_totals(connection: Connection) -> dict[str, dict[str, int]]:
     return totals
 
 
-def read_jobs(connection: Connection, as_of_ns: int, totals: Mapping[str, Mapping[str, int]]) -> tuple[JobStatus, ...]:
-    """Every job that has started a run before `as_of_ns`, by name; `totals` of all their runs."""
+def read_job_counts(connection: Connection, expected: Mapping[str, Expectation]) -> dict[str, dict[str, int]]:
+    """What was counted of each job's runs since the beginning, by kind of event: kinds that are looked for."""
+    counts = {}
+    for row in connection.execute(text("SELECT * FROM jobs ORDER BY batch_job")).mappings():
+        kinds = _looked_for(expected.get(row["batch_job"], _NOTHING))
+        counts[row["batch_job"]] = {kind: row[column] for kind, column in COUNTS.items() if kind in kinds}
+    return counts
+
+
+def read_jobs_as_of(
+    connection: Connection, as_of_ns: int, expected: Mapping[str, Expectation]
+) -> tuple[JobStatus, ...]:
+    """The jobs of a report as of that moment, and nothing else of it."""
+    totals, counts = read_job_totals(connection), read_job_counts(connection, expected)
+    return read_jobs(connection, round_up(as_of_ns) * MINUTE_NS, totals, counts, expected)
+
+
+def _looked_for(expected: Expectation) -> set[str]:
+    kinds = {"overrun"}
+    if expected.schedule is not None:
+        kinds |= {"missed", "late"}
+    if expected.max_concurrent is not None:
+        kinds.add("overlap")
+    if expected.min_duration_ns is not None:
+        kinds.add("too_fast")
+    return kinds
+
+
+def read_jobs(
+    connection: Connection,
+    as_of_ns: int,
+    totals: Mapping[str, Mapping[str, int]],
+    counts: Mapping[str, Mapping[str, int]],
+    expected: Mapping[str, Expectation],
+) -> tuple[JobStatus, ...]:
+    """Every job that has started a run before `as_of_ns`, or was expected to by then, by name.
+
+    `totals` and `counts` are those of all runs there ever were.
+    """
+    rows = connection.execute(text("SELECT * FROM jobs WHERE declared_at_ns <= :as_of"), {"as_of": as_of_ns})
+    declared = {row.batch_job: row for row in rows if row.batch_job in expected}
     unfolded = connection.execute(
         text(f"SELECT batch_job, started_at_ns, ended_at_ns FROM runs WHERE {IS_UNFOLDED}")
     ).fetchall()
-    unended = Counter(run.batch_job for run in unfolded if run.ended_at_ns is None and run.started_at_ns < as_of_ns)
-    folded_ns = state.get(connection, LONGEST_RUN)  # nothing is known before the first fold
-    longest_ns = as_of_ns if folded_ns is None else int(folded_ns)
-    longest_ns = max([longest_ns, *(run.ended_at_ns - run.started_at_ns for run in unfolded if run.ended_at_ns)])
+    names = sorted({*totals, *declared, *(run.batch_job for run in unfolded)})
+    runs = _read_runs(connection, names, unfolded, as_of_ns)
+    events = _read_events(connection, as_of_ns, declared)
+    observed = {name: 0 for name, job in expected.items() if isinstance(job.schedule, Observed)}
+    starts = latest(connection, observed, as_of_ns, "started_at_ns", limit=GAPS + 1)
+    judged_at_ns = state.get_integer(connection, JUDGED_AT)
     jobs = []
-    for name in sorted({*totals, *(run.batch_job for run in unfolded)}):
-        job = _Job(connection, name, as_of_ns, longest_ns)
-        last = job.latest("TRUE", "started_at_ns")
-        running, later = job.ended_later()
-        counts = {status: runs - later.get(status, 0) for status, runs in totals.get(name, {}).items()}
-        if last is not None or any(counts.values()):  # else its runs began later
-            jobs.append(_status(job, last, counts, unended[name] + running))
+    for name in names:
+        last = runs.last.get(name, [None])[0]
+        ended = {status: n - runs.later[name].get(status, 0) for status, n in totals.get(name, {}).items()}
+        if last is None and name not in declared and not any(ended.values()):
+            continue  # its runs began later
+        job, row = expected.get(name, _NOTHING), declared.get(name)
+        missed_ns = events.missed[name]
+        judged = None
+        if row is not None:
+            judged = Judged(row.since_ns, row.judged_until_ns, row.next_due_at_ns, judged_at_ns)
+        newest_ns = events.newest_missed(name, row)
+        starts_ns = [run.started_at_ns for run in starts.get(name, ())][::-1]
+        standing = stand(job, _ran(last, as_of_ns), starts_ns, newest_ns, judged, as_of_ns)
+        counted = {kind: count - events.later[name][kind] for kind, count in counts.get(name, {}).items()}
+        jobs.append(_status(name, runs, standing, ended, counted, missed_ns))
     return tuple(jobs)
 
 
+def _ran(last: Row[Any] | None, as_of_ns: int) -> Ran | None:
+    if last is None:
+        return None
+    is_over = last.ended_at_ns is not None and last.ended_at_ns < as_of_ns
+    return Ran(last.started_at_ns, last.ended_at_ns if is_over else None, last.duration_ns, last.status)
+
+
+# ── runs ──
+
+
 @dataclass(frozen=True, slots=True)
-class _Job:
-    """The runs of one job that had started by a moment."""
+class _JobRuns:
+    """Of the runs of each job, as of the moment: the last started, the last that ended, the last success."""
 
-    connection: Connection
-    name: str
-    as_of_ns: int
-    longest_ns: int
+    last: Runs
+    done: Runs
+    success: Runs
+    running: Counter[str]
+    later: Mapping[
+        str, Mapping[str, int]
+    ]  # how many of those that were counted ended at the moment or later, by status
 
-    def latest(self, condition: str, order: str, since_ns: int = 0) -> Row[Any] | None:
-        """The last by `order` of the runs for which `condition` holds."""
-        return self.connection.execute(
-            text(
-                f"SELECT {_TOLD} FROM runs WHERE batch_job = :job AND started_at_ns < :as_of"
-                f" AND started_at_ns >= :since AND {condition} ORDER BY {order} DESC, started_at_ns DESC LIMIT 1"
-            ),
-            {"job": self.name, "as_of": self.as_of_ns, "since": since_ns},
-        ).first()
 
-    def last_ended(self, condition: str) -> Row[Any] | None:
-        """Of the runs for which `condition` holds, the one that ended last: not always the last one started."""
-        ended = f"ended_at_ns < :as_of AND {condition}"
-        found = self.latest(ended, "started_at_ns")
-        return None if found is None else self.latest(ended, "ended_at_ns", found.ended_at_ns - self.longest_ns)
-
-    def ended_later(self) -> tuple[int, dict[str, int]]:
-        """Runs that ended at the moment or later: how many of them had started, and what all were counted as."""
-        running, counted = 0, dict[str, int]()
-        for row in self.connection.execute(
-            text(
-                "SELECT folded_status, count(*) AS runs,"
-                " sum(CASE WHEN started_at_ns < :as_of THEN 1 ELSE 0 END) AS running FROM runs WHERE batch_job = :job"
-                " AND started_at_ns >= :since AND ended_at_ns >= :as_of GROUP BY folded_status"
-            ),
-            {"job": self.name, "as_of": self.as_of_ns, "since": self.as_of_ns - self.longest_ns},
-        ):
-            running += int(row.running)
+def _read_runs(connection: Connection, names: Iterable[str], unfolded: Iterable[Row[Any]], as_of_ns: int) -> _JobRuns:
+    folded_ns = state.get(connection, LONGEST_RUN)  # nothing is known before the first fold
+    longest_ns = as_of_ns if folded_ns is None else int(folded_ns)
+    ends_ns = [run.ended_at_ns for run in unfolded if run.ended_at_ns is not None]
+    longest_ns = max([longest_ns, *(run.ended_at_ns - run.started_at_ns for run in unfolded if run.ended_at_ns)])
+    last = latest(connection, dict.fromkeys(names, 0), as_of_ns, _TOLD, limit=2)
+    ended = f"ended_at_ns < {as_of_ns} AND"
+    done = {name: runs for name, runs in last.items() if _is_last_ended(runs, as_of_ns, longest_ns)}
+    done |= _last_ended(connection, [*last.keys() - done.keys()], as_of_ns, longest_ns, f"{ended} {_DONE}")
+    lacking = {name: runs for name, runs in done.items() if runs[0].status != "success"}
+    success = done | _last_ended(connection, lacking, as_of_ns, longest_ns, f"{ended} status = 'success'")
+    running = Counter(run.batch_job for run in unfolded if run.ended_at_ns is None and run.started_at_ns < as_of_ns)
+    later: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    latest_end_ns = state.get(connection, LATEST_END)
+    if latest_end_ns is None or max([int(latest_end_ns), *ends_ns]) >= as_of_ns:
+        for row in _ended_later(connection, names, as_of_ns, longest_ns):
+            running[row.batch_job] += int(row.running)
             if row.folded_status is not None:
-                counted[row.folded_status] = row.runs
-        return running, counted
+                later[row.batch_job][row.folded_status] = row.runs
+    return _JobRuns(
+        last, done, {name: runs for name, runs in success.items() if runs[0].status == "success"}, running, later
+    )
 
 
-def _status(job: _Job, last: Row[Any] | None, counts: Mapping[str, int], running: int) -> JobStatus:
-    done = job.last_ended("status NOT IN ('running', 'lost')")  # a lost run knows neither its length nor its outcome
-    success = done if done is None or done.status == "success" else job.last_ended("status = 'success'")
-    told = "unknown"
-    if last is not None:
-        is_over = last.ended_at_ns is not None and last.ended_at_ns < job.as_of_ns
-        told = _STATES.get(last.status if is_over else "running", "unknown")
+def _is_last_ended(runs: list[Row[Any]], as_of_ns: int, longest_ns: int) -> bool:
+    """Whether, of the last two runs, the last one started is surely the last one of all that ended, with an outcome."""
+    last = runs[0]
+    if last.ended_at_ns is None or last.ended_at_ns >= as_of_ns or last.status in ("running", "lost"):
+        return False
+    return len(runs) == 1 or runs[1].started_at_ns < last.ended_at_ns - longest_ns
+
+
+def _last_ended(
+    connection: Connection, jobs: Iterable[str], as_of_ns: int, longest_ns: int, condition: str
+) -> dict[str, list[Row[Any]]]:
+    """Of the runs for which `condition` holds, the one that ended last: not always the last one started."""
+    found = latest(connection, dict.fromkeys(jobs, 0), as_of_ns, _TOLD, condition=condition)
+    since_ns = {name: runs[0].ended_at_ns - longest_ns for name, runs in found.items()}
+    return dict(latest(connection, since_ns, as_of_ns, _TOLD, condition=condition, order="ended_at_ns"))
+
+
+def _ended_later(connection: Connection, names: Iterable[str], as_of_ns: int, longest_ns: int) -> Iterable[Row[Any]]:
+    """Runs that ended at the moment or later: how many of them had started, and what all were counted as."""
+    for name in names:
+        yield from connection.execute(
+            text(
+                "SELECT batch_job, folded_status, count(*) AS runs,"
+                " sum(CASE WHEN started_at_ns < :as_of THEN 1 ELSE 0 END) AS running FROM runs WHERE batch_job = :job"
+                " AND started_at_ns >= :since AND ended_at_ns >= :as_of GROUP BY batch_job, folded_status"
+            ),
+            {"job": name, "as_of": as_of_ns, "since": as_of_ns - longest_ns},
+        )
+
+
+# ── what was judged ──
+
+
+@dataclass(frozen=True, slots=True)
+class _Events:
+    missed: Mapping[str, list[int]]  # due times that no run made up for, in order
+    long_ago: Mapping[str, int]  # the last one before those that are listed
+    later: Mapping[str, Counter[str]]  # how many of those counted were so only at the moment or later
+
+    def newest_missed(self, name: str, row: Row[Any] | None) -> int | None:
+        """The last due time that was missed, by the schedule that is in force."""
+        newest_ns = max([*self.missed[name][-1:], *filter(None, [self.long_ago.get(name)])], default=None)
+        return newest_ns if newest_ns is not None and row is not None and newest_ns > row.since_ns else None
+
+
+def _read_events(connection: Connection, as_of_ns: int, declared: Mapping[str, Row[Any]]) -> _Events:
+    missed: defaultdict[str, list[int]] = defaultdict(list)
+    since_ns = as_of_ns - LISTED_NS
+    is_missed = "kind = 'missed' AND (made_up_at_ns IS NULL OR made_up_at_ns >= :as_of)"
+    moments = {"as_of": as_of_ns, "since": since_ns}
+    if declared:
+        for row in connection.execute(
+            text(
+                "SELECT batch_job, due_at_ns FROM job_events WHERE at_ns >= :since AND at_ns < :as_of"
+                f" AND {is_missed} ORDER BY due_at_ns"
+            ),
+            moments,
+        ):
+            missed[row.batch_job].append(row.due_at_ns)
+    long_ago = {}
+    if any(row.schedule is not None and row.judged_until_ns < since_ns for row in declared.values()):
+        found = connection.execute(
+            text(
+                "SELECT batch_job, max(due_at_ns) AS due_at_ns FROM job_events"
+                f" WHERE at_ns < :since AND {is_missed} GROUP BY batch_job"
+            ),
+            moments,
+        )
+        long_ago = {row.batch_job: row.due_at_ns for row in found}
+    later: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for row in connection.execute(
+        text(
+            "SELECT batch_job, kind, count(*) AS events FROM job_events WHERE at_ns >= :as_of GROUP BY batch_job, kind"
+        ),
+        {"as_of": as_of_ns},
+    ):
+        later[row.batch_job][row.kind] = row.events
+    return _Events(missed, long_ago, later)
+
+
+def _status(
+    name: str,
+    runs: _JobRuns,
+    standing: Standing,
+    ended: Mapping[str, int],
+    counted: Mapping[str, int],
+    missed_ns: list[int],
+) -> JobStatus:
+    last, done, success = (found.get(name, [None])[0] for found in (runs.last, runs.done, runs.success))
     return JobStatus(
-        batch_job=job.name,
-        state=told,
+        batch_job=name,
+        state=standing.state,
         last_start_at_ns=None if last is None else last.started_at_ns,
         last_success_at_ns=None if success is None else success.ended_at_ns,
         last_completion_at_ns=None if done is None else done.ended_at_ns,
-        next_run_at_ns=None,
+        next_run_at_ns=standing.next_run_at_ns,
         last_duration_seconds=None if done is None or done.duration_ns is None else done.duration_ns / 1e9,
         last_exit_code=None if done is None else done.exit_code,
         last_items=None if done is None else done.items,
-        running=running,
-        missed_runs_at_ns=None,
-        late_runs=None,
-        overruns=counts.get("timeout", 0),
-        overlaps=None,
-        lost_runs=counts.get("lost", 0),
-        failed_runs=counts.get("failed", 0),
-        runs=sum(counts.values()),
+        running=runs.running[name],
+        missed_runs_at_ns=tuple(missed_ns[-MOST_LISTED:]) if "missed" in counted else None,
+        late_runs=counted.get("late"),
+        overlaps=counted.get("overlap"),
+        too_fast_runs=counted.get("too_fast"),
+        runs=sum(ended.values()),
+        overruns=ended.get("timeout", 0) + counted.get("overrun", 0),
+        lost_runs=ended.get("lost", 0),
+        failed_runs=ended.get("failed", 0),
     )

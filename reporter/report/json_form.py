@@ -27,7 +27,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "as_of": moment(report.as_of_ns),
         "slos": [slo_as_json(slo) for slo in report.slos],
         "calls": [_calls(calls) for calls in report.calls],
-        "jobs": [_job(job) for job in report.jobs],
+        "jobs": [job_as_json(job) for job in report.jobs],
         "budgets": [_budget(budget) for budget in report.budgets],
         "exclusions": [exclusion_as_json(exclusion) for exclusion in report.exclusions],
         "notes": list(report.notes),
@@ -163,7 +163,8 @@ def _quantiles(quantiles: Quantiles) -> dict[str, float | None]:
     return {"p50": quantiles.p50, "p95": quantiles.p95, "p99": quantiles.p99}
 
 
-def _job(job: JobStatus) -> dict[str, Any]:
+def job_as_json(job: JobStatus) -> dict[str, Any]:
+    """One job as values `json.dumps` takes."""
     return {
         "batch_job": job.batch_job,
         "state": job.state,
@@ -174,6 +175,7 @@ def _job(job: JobStatus) -> dict[str, Any]:
         "late_runs": job.late_runs,
         "overruns": job.overruns,
         "overlaps": job.overlaps,
+        "too_fast_runs": job.too_fast_runs,
         "lost_runs": job.lost_runs,
         "failed_runs": job.failed_runs,
     }

@@ -199,11 +199,12 @@ class JobStatus:
     last_exit_code: int | None
     last_items: int | None
     running: int
-    missed_runs_at_ns: tuple[int, ...] | None  # None, as for the next two: schedules are not evaluated
+    missed_runs_at_ns: tuple[int, ...] | None  # of the last 30 days, the last 100; None, as below: nothing is expected
     late_runs: int | None
     overlaps: int | None
+    too_fast_runs: int | None
     runs: int  # that ended since the beginning, up to `as_of`; of those:
-    overruns: int
+    overruns: int  # those that were stopped because their time was up, and those that took too long
     lost_runs: int
     failed_runs: int
 
@@ -217,6 +218,8 @@ class SelfStatus:
     bad_lines: int
     troubles: Mapping[str, int]  # "dropped" → occurrences
     series_capped: int
+    late_ticks: int | None  # None: `reporter serve` never worked on this database
+    missed_ticks: int | None
     folded: bool  # False: another reporter held the lease, or --no-fold: this shows what was folded before
 
 
@@ -232,6 +235,7 @@ class Report:
     exclusions: tuple[Exclusion, ...]  # that touch any of the SLOs' windows
     totals: tuple[CallTotals, ...]  # of now, not of as_of: counters have no past
     job_totals: Mapping[str, Mapping[str, int]]  # of now: how many runs of a job ended, by status
+    job_counts: Mapping[str, Mapping[str, int]]  # of now: how many were missed, late, …: what is looked for
     active: tuple[ActiveCalls, ...]  # of now
     self_status: SelfStatus
     notes: tuple[str, ...]  # sentences for people: what this report could not reach, and why

@@ -114,6 +114,16 @@ def _columns(rows: Rows) -> list[list[Any]]:
 _STATUS = CALL_COLUMNS.index("status")
 
 
+def load_driver() -> None:
+    """Import what a flush needs, so that the first one is not late for it; a driver that is missing is told by the flush."""
+    try:
+        import socket  # noqa: F401  # not to be used here, but to be there
+
+        import psycopg  # noqa: F401
+    except ImportError:
+        return
+
+
 class Shipping:
     """One shipping of all orphaned files, which another thread may cut short."""
 

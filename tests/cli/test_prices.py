@@ -52,7 +52,7 @@ def test_a_price_is_told_with_its_source(tmp_path: Path, arguments: list[str], t
         (["gpt-4oo"], "There are gpt-4o"),
         (["moonshotai/kimi-k3"], "say --provider, and provider= where calls are recorded"),
         (["gpt-4o", "--provider", "groq"], "nobody names a price of it of groq's"),
-        (["gpt-4o", "--price-class", "scale"], "nobody names a price of it as scale"),
+        (["gpt-4o", "--price-class", "flex"], "nobody names a price of it as flex"),
         (["llama-70b", "--provider", "elsewhere"], "`prices:` in reporter.yaml gives it one"),
     ],
 )
@@ -66,3 +66,9 @@ def test_no_price_is_told_with_what_to_do(tmp_path: Path, arguments: list[str], 
 def test_a_day_that_is_none_is_refused(tmp_path: Path) -> None:
     done = run(tmp_path, "prices", "explain", "gpt-4o", "--on", "Friday")
     assert (done.returncode, done.stderr) == (2, "reporter: --on 'Friday': must be a day like 2026-11-01\n")
+
+
+def test_a_class_that_nothing_is_sold_in_is_told(tmp_path: Path) -> None:
+    done = run(tmp_path, "prices", "explain", "gpt-4o", "--price-class", "flexx")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "reporter: --price-class flexx: nothing is sold in that class; did you mean flex?\n"

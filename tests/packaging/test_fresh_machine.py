@@ -13,14 +13,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / ".ci" / "servers"
-SERVERS = ("postgresql", "prometheus", "prometheus-pushgateway", "prometheus-alertmanager")
+SERVERS = ("postgresql", "prometheus", "prometheus-pushgateway", "prometheus-alertmanager", "cron")
 APT_GET = """#!/bin/sh
 echo "$@" >>"$LOG"
 [ -e "$POLICY" ] && sh "$POLICY" || echo "services: $?" >>"$LOG"
 {then}
 """
 INSTALL = """case "$*" in *install*)
-for program in prometheus prometheus-pushgateway prometheus-alertmanager; do ln -s /bin/true "$BIN/$program"; done
+for program in prometheus prometheus-pushgateway prometheus-alertmanager crontab; do ln -s /bin/true "$BIN/$program"; done
 mkdir -p "$POSTGRESQL/15/bin" && touch "$POSTGRESQL/15/bin/postgres";; esac"""
 
 

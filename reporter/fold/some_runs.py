@@ -1,0 +1,76 @@
+"""Runs of many jobs, read by one query for all of them: each job's are found by the index of their start."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+Runs = Mapping[str, list[Row[Any]]]
+"""Runs by job."""
+
+
+def started_since(connection: Connection, since_ns: Mapping[str, int], columns: str) -> Runs:
+    """Each job's runs that started at its moment or later, in order."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    jobs = "json_each(:jobs)" if is_sqlite else "json_each_text(CAST(:jobs AS json))"
+    since = "j.value" if is_sqlite else "CAST(j.value AS BIGINT)"
+    return _by_job(
+        connection.execute(
+            text(
+                f"SELECT r.batch_job, {_of('r', columns)} FROM {jobs} AS j CROSS JOIN runs AS r"
+                f" WHERE r.batch_job = j.key AND r.started_at_ns >= {since} ORDER BY r.started_at_ns, r.run_id"
+            ),
+            {"jobs": json.dumps(dict(since_ns))},
+        )
+        if since_ns
+        else ()
+    )
+
+
+def latest(
+    connection: Connection,
+    since_ns: Mapping[str, int],
+    as_of_ns: int,
+    columns: str,
+    *,
+    condition: str = "1 = 1",
+    order: str = "started_at_ns",
+    limit: int = 1,
+) -> Runs:
+    """Each job's last runs by `order`, last first: of those that started from its moment on and before `as_of_ns`."""
+    if not since_ns:
+        return {}
+    is_sqlite = connection.dialect.name == "sqlite"
+    since = "j.value" if is_sqlite else "CAST(j.value AS BIGINT)"
+    found = (
+        f"FROM runs WHERE batch_job = j.key AND started_at_ns < :as_of AND started_at_ns >= {since} AND {condition}"
+        f" ORDER BY {order} DESC, started_at_ns DESC, run_id DESC LIMIT {limit}"
+    )
+    source = (
+        f"json_each(:jobs) AS j CROSS JOIN runs AS r ON r.run_id IN (SELECT run_id {found})"
+        if is_sqlite
+        else f"json_each_text(CAST(:jobs AS json)) AS j CROSS JOIN LATERAL (SELECT * {found}) AS r"
+    )
+    rows = connection.execute(
+        text(
+            f"SELECT r.batch_job, {_of('r', columns)} FROM {source}"
+            f" ORDER BY r.{order} DESC, r.started_at_ns DESC, r.run_id DESC"
+        ),
+        {"jobs": json.dumps(dict(since_ns)), "as_of": as_of_ns},
+    )
+    return _by_job(rows)
+
+
+def _of(table: str, columns: str) -> str:
+    return ", ".join(f"{table}.{name}" for name in columns.split(", "))
+
+
+def _by_job(rows: Iterable[Row[Any]]) -> Runs:
+    found: defaultdict[str, list[Row[Any]]] = defaultdict(list)
+    for row in rows:
+        found[row.batch_job].append(row)
+    return found

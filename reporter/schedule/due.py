@@ -1,0 +1,198 @@
+"""When runs are due: by a cron expression in a time zone, every so often, or in the job's own rhythm.
+
+Cron expressions mean what they mean to Debian's cron, on the days that clocks change, too.  Of a time of day, where neither
+minute nor hour begins with `*`:
+
+it does not exist   the first moment after the gap is due; several that do not exist are due there once
+it exists twice     the first is due, once
+
+Schedulers differ there, so whoever starts the run as late as any other reading of that time is still on time: `Due.latest_ns`.
+Anything else (`*/15 * * * *`, `30 * * * *`) goes on by elapsed time: again in an hour that is repeated, never in one that is
+skipped.
+
+Source: `cron(8)` of Debian, "Notes on DST"; cronsim, https://github.com/cuu508/cronsim, which follows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import copy
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
+from itertools import pairwise
+from statistics import median_low
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+from reporter.slo.durations import MINUTE_NS, format_duration, parse_duration
+
+_NS = 10**9
+_NAMED = {
+    "@hourly": "0 * * * *", "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *", "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *",
+}  # fmt: skip
+_FIELDS = (
+    ("minute", "0-59"), ("hour", "0-23"), ("day of the month", "1-31"), ("month", "1-12"), ("day of the week", "0-7"),
+)  # fmt: skip
+_SOME_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
+GAPS = 10
+"""Of how many of a job's last gaps between starts its own rhythm is made."""
+FEWEST_GAPS = 3
+
+
+class Due(NamedTuple):
+    """One due time."""
+
+    at_ns: int
+    latest_ns: int  # where clocks change, the latest moment that the time of day may be taken for; else the same
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """A cron expression of five fields, and the zone of its clock.
+
+    >>> berlin = Cron("30 2 * * *", "Europe/Berlin")
+    >>> noon_before = 1_774_695_600 * 10**9  # 2026-03-28, and in the night clocks go from 2:00 to 3:00
+    >>> due = next(berlin.after(noon_before))
+    >>> (due.at_ns - noon_before) // 10**9 / 3600, (due.latest_ns - due.at_ns) // 10**9 / 3600
+    (14.0, 1.0)
+    """
+
+    expression: str
+    timezone: str = "UTC"
+
+    @property
+    def label(self) -> str:
+        """What it is kept and shown as."""
+        return f"{self.expression} {self.timezone}"
+
+    def after(self, at_ns: int) -> Iterator[Due]:
+        """Every due time after a moment, in order."""
+        zone = _zone(self.timezone)
+        sim = copy(_parsed(self.expression, self.timezone))
+        sim.dt = datetime.fromtimestamp(at_ns // _NS, zone)
+        if sim.fixup_tz is not None:
+            sim.dt = sim.dt.replace(tzinfo=None, fold=0)
+        last_ns = at_ns
+        for moment in sim:
+            due = _due(sim, moment)
+            if due.at_ns > last_ns:  # else it is the first of two, and the clock showed the second
+                last_ns = due.at_ns
+                yield due
+
+    def is_due(self, at_ns: int) -> bool:
+        """Whether a run is due in the minute of a moment."""
+        minute_ns = at_ns // MINUTE_NS * MINUTE_NS
+        due = next(self.after(minute_ns - 1), None)
+        return due is not None and due.at_ns == minute_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """So long after the last start."""
+
+    interval_ns: int
+
+    @property
+    def label(self) -> str:
+        return f"every {format_duration(self.interval_ns)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """As long after the last start as it usually is."""
+
+    label: str = "observed"
+
+
+Schedule = Cron | Every | Observed
+
+
+class Rhythm(NamedTuple):
+    """How long after a start the next is due, and from when on it is longer than it should be."""
+
+    interval_ns: int
+    longest_ns: int
+
+
+def rhythm(schedule: Every | Observed, starts_ns: list[int]) -> Rhythm | None:
+    """The rhythm of a schedule, given starts in order; None where too few are known to observe one.
+
+    Observed is the median of the last gaps, and no gap is too long that is not longer than the longest of them: a job that
+    pauses at weekends is not missed there.
+    """
+    if isinstance(schedule, Every):
+        return Rhythm(schedule.interval_ns, schedule.interval_ns)
+    last = starts_ns[-GAPS - 1 :]
+    gaps = [later - earlier for earlier, later in pairwise(last) if later > earlier]
+    return Rhythm(median_low(gaps), max(gaps)) if len(gaps) >= FEWEST_GAPS else None
+
+
+def parse_schedule(text: str, timezone: str = "UTC") -> Schedule:
+    """Return the schedule that a text means: `0 3 * * *`, `@daily`, `every 15m` or `observed`.
+
+    Raises:
+        ValueError: it means none, or no moment ever.
+    """
+    text = " ".join(text.split())
+    if text == "observed":
+        return Observed()
+    word, _, length = text.partition(" ")
+    if word == "every":
+        interval_ns = parse_duration(length)
+        if interval_ns < MINUTE_NS:
+            raise ValueError(f"must be every minute or longer, not {text[:60]!r}")
+        return Every(interval_ns)
+    expression = _NAMED.get(text, text)
+    fields = expression.split()
+    if len(fields) != len(_FIELDS):
+        raise ValueError(
+            'must be a cron expression of five fields, like "0 3 * * *", or "every 15m", or "observed",'
+            f" not {text[:60]!r}"
+        )
+    try:
+        sim = CronSim(expression, _SOME_YEAR)
+    except (CronSimError, ValueError):  # int() refuses thousands of digits
+        raise ValueError(_blame(fields)) from None
+    if next(sim, None) is None:
+        raise ValueError(_NEVER.format(expression[:60]))
+    return Cron(expression, timezone)
+
+
+_NEVER = "never comes: within 50 years no day is {!r}"
+
+
+def _blame(fields: list[str]) -> str:
+    for place, (field, (name, allowed)) in enumerate(zip(fields, _FIELDS, strict=True)):
+        try:
+            CronSim(" ".join(["*"] * place + [field] + ["*"] * (4 - place)), _SOME_YEAR)
+        except (CronSimError, ValueError):
+            return f"has {field[:60]!r} for its {name}: must be {allowed}, *, a-b, */n, or such by commas"
+    return _NEVER.format(" ".join(fields)[:60])
+
+
+@lru_cache(maxsize=100_000)
+def _parsed(expression: str, timezone: str) -> CronSim:
+    return CronSim(expression, datetime(2026, 1, 1, tzinfo=_zone(timezone)))
+
+
+@lru_cache(maxsize=1_000)
+def _zone(name: str) -> tzinfo:  # cronsim knows UTC itself, and is faster with it
+    return UTC if name == "UTC" else ZoneInfo(name)
+
+
+def _due(sim: CronSim, moment: datetime) -> Due:
+    at_ns = int(moment.timestamp()) * _NS
+    if sim.fixup_tz is None:
+        return Due(at_ns, at_ns)
+    second = moment.replace(fold=1)
+    if second.utcoffset() != moment.utcoffset():  # it exists twice
+        return Due(at_ns, int(second.timestamp()) * _NS)
+    if moment.minute in sim.minutes and moment.hour in sim.hours:
+        return Due(at_ns, at_ns)
+    before = (moment.astimezone(UTC) - timedelta(seconds=1)).astimezone(moment.tzinfo)
+    gap = (moment.utcoffset() or timedelta()) - (before.utcoffset() or timedelta())
+    return Due(at_ns, at_ns + int(gap.total_seconds()) * _NS)

@@ -1,0 +1,163 @@
+"""What runs were in the light of what was expected: pure functions of due times, runs and a moment.
+
+Each due time is judged once, when its grace is over.  The run of a due time is the one that says so (`scheduled_for`), else
+the first that starts from it on (a little before, as clocks differ) until the next due time, and says of none.
+
+it started by the end of the grace   on time
+it started later                     missed within its grace, and made up for by a late run
+none started                         missed
+
+A rhythm (`every`, `observed`) has no due times of its own: each start makes the next one, and a missed one does, too.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from reporter.schedule.due import Cron, Due, Rhythm, Schedule
+from reporter.schedule.expectation import Expectation
+from reporter.slo.durations import MINUTE_NS
+
+EARLY_NS = 5 * 10**9
+"""How much earlier than due a run may start, by the clock of another machine say."""
+
+
+class Start(NamedTuple):
+    """The start of a run."""
+
+    started_at_ns: int
+    scheduled_for_ns: int | None = None
+
+
+class Missed(NamedTuple):
+    """A due time by the end of whose grace no run of it had started."""
+
+    due_at_ns: int
+    over_at_ns: int  # when its grace was over
+    until_ns: int  # runs from here on are of the next due time
+    made_up_at_ns: int | None  # when its run started after all
+
+
+class Judgement(NamedTuple):
+    """How far a job's due times are judged."""
+
+    judged_until_ns: int  # of a rhythm, from where on it goes on: the last start, or the last one missed
+    next_due_at_ns: int | None  # the first that is not judged; None: there is none
+    grace_over_at_ns: int | None  # when it can be
+    missed: tuple[Missed, ...] = ()
+
+
+def judge_cron(
+    cron: Cron, grace_ns: int, judged_until_ns: int, starts: Sequence[Start], now_ns: int, most: int = 1_000_000
+) -> Judgement:
+    """Judge the due times after `judged_until_ns` whose grace is over at `now_ns`, at most so many; `starts` in order."""
+    named: defaultdict[int, list[int]] = defaultdict(list)
+    unnamed: list[int] = []
+    for start in starts:
+        due_ns = _named_due(cron, start)
+        (unnamed if due_ns is None else named[due_ns]).append(start.started_at_ns)
+    dues = cron.after(judged_until_ns)
+    due = next(dues, None)
+    missed: list[Missed] = []
+    judged = 0
+    while due is not None and due.latest_ns + grace_ns <= now_ns and judged < most:
+        following = next(dues, None)
+        until_ns = 2**63 - 1 if following is None else following.at_ns - EARLY_NS
+        over_ns = due.latest_ns + grace_ns
+        found = min([*named[due.at_ns], *_first(unnamed, due.at_ns - EARLY_NS, until_ns)], default=None)
+        if found is None or found > over_ns:
+            missed.append(Missed(due.at_ns, over_ns, until_ns, found))
+        judged_until_ns, due, judged = due.at_ns, following, judged + 1
+    return Judgement(judged_until_ns, *expect(due, grace_ns), tuple(missed))
+
+
+def expect(due: Due | None, grace_ns: int) -> tuple[int | None, int | None]:
+    """When a run is due, and when its grace is over."""
+    return (None, None) if due is None else (due.at_ns, due.latest_ns + grace_ns)
+
+
+def _named_due(schedule: Schedule, start: Start) -> int | None:
+    """The due time that a run says it is of, if it is one."""
+    if start.scheduled_for_ns is None or not isinstance(schedule, Cron):
+        return None
+    return start.scheduled_for_ns // MINUTE_NS * MINUTE_NS if schedule.is_due(start.scheduled_for_ns) else None
+
+
+def _first(starts_ns: list[int], since_ns: int, until_ns: int) -> list[int]:
+    place = bisect_left(starts_ns, since_ns)
+    return starts_ns[place : place + 1] if place < len(starts_ns) and starts_ns[place] < until_ns else []
+
+
+def judge_rhythm(
+    rhythm: Rhythm, grace_ns: int, judged_until_ns: int, starts_ns: Sequence[int], now_ns: int, most: int = 1_000_000
+) -> Judgement:
+    """As `judge_cron`, for a rhythm that goes on from `judged_until_ns`."""
+    missed: list[Missed] = []
+    last_ns, interval_ns = judged_until_ns, rhythm.interval_ns
+    slack_ns = rhythm.longest_ns - interval_ns + grace_ns
+    place = 0
+    while True:
+        while place < len(starts_ns) and starts_ns[place] <= last_ns:
+            place += 1
+        start_ns = starts_ns[place] if place < len(starts_ns) else None
+        due_ns = last_ns + interval_ns
+        over_ns = due_ns + slack_ns
+        if start_ns is not None and start_ns <= over_ns:
+            last_ns = start_ns
+            continue
+        if over_ns > now_ns or len(missed) == most:
+            return Judgement(last_ns, due_ns, over_ns, tuple(missed))
+        until_ns = due_ns + interval_ns
+        made_up = start_ns if start_ns is not None and start_ns < until_ns else None
+        missed.append(Missed(due_ns, over_ns, until_ns, made_up))
+        last_ns = due_ns if made_up is None else made_up
+
+
+def made_up_for(schedule: Schedule, open_: Sequence[Missed], start: Start) -> Missed | None:
+    """Which of the missed due times of a job a run is of, if it came to be known only after they were judged."""
+    named = _named_due(schedule, start)
+    for missed in open_:
+        if named is not None:
+            if missed.due_at_ns == named:
+                return missed
+            continue
+        if missed.due_at_ns - EARLY_NS <= start.started_at_ns < missed.until_ns:
+            return missed
+    return None
+
+
+class Span(NamedTuple):
+    """A run, from its start to its end; None: it is under way."""
+
+    started_at_ns: int
+    run_id: str
+    ended_at_ns: int | None
+
+
+def overlapping(spans: Iterable[Span], max_concurrent: int) -> Iterator[Span]:
+    """The runs that started while as many others, or more, were under way as may be at all."""
+    ends: list[float] = []
+    for span in sorted(spans, key=lambda span: span[:2]):
+        while ends and ends[0] <= span.started_at_ns:
+            heapq.heappop(ends)
+        if len(ends) >= max_concurrent:
+            yield span
+        heapq.heappush(ends, float("inf") if span.ended_at_ns is None else span.ended_at_ns)
+
+
+def pace(expected: Expectation, status: str, duration_ns: int | None) -> str | None:
+    """ "overrun" where a run that ended took too long, "too_fast" where one succeeded too soon, else None.
+
+    A run that was stopped because its time was up says so itself, with its status.
+    """
+    if duration_ns is None or status in ("running", "lost", "timeout"):
+        return None
+    if expected.max_duration_ns is not None and duration_ns > expected.max_duration_ns:
+        return "overrun"
+    if expected.min_duration_ns is not None and status == "success" and duration_ns < expected.min_duration_ns:
+        return "too_fast"
+    return None

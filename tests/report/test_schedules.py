@@ -1,0 +1,327 @@
+"""Runs are compared with what is expected of them: missed, late, overlapping, too slow, too fast, lost; each counted once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from reporter import cycle
+from reporter.errors import LeaseHeld
+from reporter.fold import FoldRules, fold
+from reporter.lease import Lease, acquire
+from tests.cli import console
+from tests.publish.pushing import configured, exposed
+from tests.report.scheduled import Place, at
+from tests.servers import Server
+
+Placed = Callable[..., Place]
+NIGHTLY = {"schedule": "0 3 * * *", "start_grace": "10m", "max_duration": "2h"}
+
+
+@pytest.fixture
+def placed(database_url: str, tmp_path: Path) -> Placed:
+    return lambda **jobs: Place(database_url, tmp_path, **jobs)
+
+
+def test_a_job_that_never_reported_is_expected_from_when_it_was_declared(placed: Placed) -> None:
+    place = placed(nightly=NIGHTLY)
+    job = place.job("nightly", "2026-11-01T12:00Z")
+    assert (job["state"], job["next_run_at"]) == ("unknown", "2026-11-02T03:00:00Z")
+    assert (job["missed_runs"], job["late_runs"], job["overlaps"], job["last_start_at"]) == ([], 0, None, None)
+    assert place.job("nightly", "2026-11-02T03:00:30Z")["state"] == "unknown"
+    assert place.job("nightly", "2026-11-02T03:02Z")["state"] == "late"
+    assert place.job("nightly", "2026-11-02T03:09Z")["missed_runs"] == []
+    job = place.job("nightly", "2026-11-02T03:11Z")
+    assert (job["state"], job["next_run_at"]) == ("missed", "2026-11-03T03:00:00Z")
+    assert job["missed_runs"] == ["2026-11-02T03:00:00Z"]
+    assert place.job("nightly", "2026-11-03T03:05Z")["state"] == "missed"
+    place.run("nightly", "2026-11-03T03:09Z")
+    assert place.job("nightly", "2026-11-03T03:30Z")["state"] == "running"
+    place.run("nightly", "2026-11-03T03:09Z", "2026-11-03T03:40Z")
+    job = place.job("nightly", "2026-11-03T04:00Z")
+    assert (job["state"], job["missed_runs"], job["late_runs"]) == ("ok", ["2026-11-02T03:00:00Z"], 0)
+    assert place.counts("nightly") == {"missed": 1, "late": 0, "overrun": 0}
+
+
+def test_a_run_after_its_grace_is_late_and_makes_up_for_the_one_that_was_missed(placed: Placed) -> None:
+    place = placed(nightly=NIGHTLY)
+    place.tick("2026-11-01T12:00Z")
+    assert place.job("nightly", "2026-11-02T04:00Z")["state"] == "missed"
+    place.run("nightly", "2026-11-02T05:00Z")
+    for moment in ("2026-11-02T05:01Z", "2026-11-02T05:02Z"):
+        job = place.job("nightly", moment)
+        assert (job["state"], job["missed_runs"], job["late_runs"]) == ("running", [], 1)
+    assert place.counts("nightly") == {"missed": 1, "late": 1, "overrun": 0}
+    past = place.report("2026-11-02T04:30Z").jobs[0]
+    assert (past.state, past.missed_runs_at_ns, past.late_runs) == ("missed", (at("2026-11-02T03:00Z"),), 0)
+
+
+def test_a_reporter_that_was_away_judges_every_due_time_by_the_runs_there_were(placed: Placed) -> None:
+    place = placed(nightly=NIGHTLY)
+    place.tick("2026-11-01T12:00Z")
+    place.run("nightly", "2026-11-02T03:00Z", "2026-11-02T03:20Z")
+    place.run("nightly", "2026-11-03T05:00Z", "2026-11-03T05:20Z")  # late
+    place.run("nightly", "2026-11-05T02:59:58Z", "2026-11-05T03:20Z")  # by a clock that is behind
+    job = place.job("nightly", "2026-11-06T02:00Z")
+    assert (job["state"], job["missed_runs"], job["late_runs"]) == ("ok", ["2026-11-04T03:00:00Z"], 1)
+    assert place.counts("nightly") == {"missed": 2, "late": 1, "overrun": 0}
+
+
+def test_a_run_that_names_its_due_time_is_of_it_whenever_it_starts(placed: Placed) -> None:
+    place = placed(nightly=NIGHTLY)
+    place.tick("2026-11-01T12:00Z")
+    place.run("nightly", "2026-11-03T03:00Z", "2026-11-03T03:20Z", scheduled_for="2026-11-02T03:00Z")
+    job = place.job("nightly", "2026-11-03T04:00Z")
+    assert (job["missed_runs"], job["late_runs"]) == (["2026-11-03T03:00:00Z"], 1)
+    place.run("nightly", "2026-11-03T05:00Z", "2026-11-03T05:20Z", scheduled_for="2026-11-03T03:00Z")
+    job = place.job("nightly", "2026-11-03T06:00Z")
+    assert (job["missed_runs"], job["late_runs"], job["state"]) == ([], 2, "ok")
+    assert place.counts("nightly") == {"missed": 2, "late": 2, "overrun": 0}
+
+
+def test_a_run_that_becomes_known_late_is_missed_no_more_but_the_counter_does_not_fall(placed: Placed) -> None:
+    place = placed(nightly=NIGHTLY)
+    place.tick("2026-11-01T12:00Z")
+    assert place.job("nightly", "2026-11-02T04:00Z")["state"] == "missed"
+    place.run("nightly", "2026-11-02T03:00Z", "2026-11-02T03:50Z")  # on a host that was cut off
+    job = place.job("nightly", "2026-11-02T04:01Z")
+    assert (job["state"], job["missed_runs"], job["late_runs"]) == ("ok", [], 0)
+    assert place.counts("nightly") == {"missed": 1, "late": 0, "overrun": 0}
+
+
+@pytest.mark.parametrize(
+    ("zone", "night", "on_time", "too_late"),
+    [
+        ("Europe/Berlin", "2026-03-29", "01:00Z", "02:11Z"),  # 2:30 does not exist; 3:00 and 4:10 are
+        ("Europe/Berlin", "2026-10-25", "00:30Z", "01:41Z"),  # 2:30 exists twice: until 10 minutes after the second
+        ("America/New_York", "2026-03-08", "07:00Z", "08:11Z"),
+        ("America/New_York", "2026-11-01", "07:30Z", "07:41Z"),
+        ("Africa/Cairo", "2026-04-23", "23:30Z", "23:41Z"),
+        ("Africa/Cairo", "2026-10-30", "00:30Z", "00:41Z"),
+        ("Australia/Lord_Howe", "2026-10-03", "15:30Z", "15:41Z"),
+        ("Australia/Lord_Howe", "2026-04-04", "16:00Z", "16:11Z"),
+    ],
+)
+def test_where_clocks_change_nothing_is_missed_in_error_and_nothing_in_silence(
+    placed: Placed, zone: str, night: str, on_time: str, too_late: str
+) -> None:
+    job = {"schedule": "30 2 * * *", "timezone": zone, "start_grace": "10m"}
+    place = placed(ran=job, did_not=job, second=job)
+    noon_ns = at(f"{night}T12:00Z")
+    days = range(-3, 3)
+    place.tick(noon_ns - 4 * 86_400 * 10**9)
+    cron = place.config.expected["ran"].schedule
+    assert cron is not None
+    dues = [due for due, _ in zip(cron.after(noon_ns - 4 * 86_400 * 10**9), days, strict=False)]  # type: ignore[union-attr]
+    assert at(f"{night}T{on_time}") in [due.at_ns for due in dues]
+    with place.store.write() as connection:
+        for due in dues:
+            for name, start_ns in (("ran", due.at_ns + 1), ("second", due.latest_ns + 1)):
+                connection.execute(
+                    text("INSERT INTO runs (run_id, batch_job, status, started_at_ns, ended_at_ns)"
+                         " VALUES (:id, :job, 'success', :start, :end)"),
+                    {"id": f"{name}{start_ns}", "job": name, "start": start_ns, "end": start_ns + 10**9},
+                )  # fmt: skip
+    told = {}
+    for minutes in (-1, 0):
+        place.tick(at(f"{night}T{too_late}") + minutes * 60 * 10**9 - 1)
+        told[minutes] = place.counts("did_not")["missed"]
+    assert told[0] == told[-1] + 1  # that night's, when its grace was over, and not before
+    place.tick(dues[-1].at_ns + 20 * 60 * 10**9)
+    assert [place.counts(name)["missed"] for name in ("ran", "second", "did_not")] == [0, 0, len(dues)]
+
+
+def test_an_interval_goes_on_from_the_last_start(placed: Placed) -> None:
+    place = placed(sync={"schedule": "every 15m", "start_grace": "2m"})
+    assert place.job("sync", "2026-11-01T12:00Z")["next_run_at"] == "2026-11-01T12:15:00Z"
+    place.run("sync", "2026-11-01T12:10Z", "2026-11-01T12:11Z")
+    assert place.job("sync", "2026-11-01T12:12Z")["next_run_at"] == "2026-11-01T12:25:00Z"
+    assert place.job("sync", "2026-11-01T12:26:30Z")["state"] == "late"
+    job = place.job("sync", "2026-11-01T12:28Z")
+    assert (job["state"], job["missed_runs"]) == ("missed", ["2026-11-01T12:25:00Z"])
+    place.run("sync", "2026-11-01T12:30Z", "2026-11-01T12:31Z")
+    job = place.job("sync", "2026-11-01T12:32Z")
+    assert (job["state"], job["missed_runs"], job["late_runs"]) == ("ok", [], 1)
+    assert job["next_run_at"] == "2026-11-01T12:45:00Z"
+    job = place.job("sync", "2026-11-01T13:30Z")
+    assert job["missed_runs"] == [f"2026-11-01T{due}:00Z" for due in ("12:45", "13:00", "13:15")]
+    assert place.counts("sync") == {"missed": 4, "late": 1, "overrun": 0}
+
+
+def test_an_observed_rhythm_is_late_after_its_usual_gap_and_missed_after_its_longest(placed: Placed) -> None:
+    place = placed(weekday={"schedule": "observed", "start_grace": "1h"})
+    place.tick("2026-10-01T00:00Z")
+    missed = []
+    for day in (5, 6, 7, 8, 9, 12, 13, 14, 15, 16, 19, 20):  # Monday to Friday, the first weekend, the second one
+        missed.append(len(place.job("weekday", f"2026-10-{day:02}T08:59Z")["missed_runs"]))
+        place.run("weekday", f"2026-10-{day:02}T09:00Z", f"2026-10-{day:02}T09:10Z")
+    assert missed == [0] * 5 + [2] * 7  # of weekends nothing is known before there was one
+    assert place.job("weekday", "2026-10-20T10:00Z")["next_run_at"] == "2026-10-21T09:00:00Z"
+    assert place.job("weekday", "2026-10-21T10:30Z")["state"] == "late"
+    job = place.job("weekday", "2026-10-23T10:01Z")
+    assert (job["state"], job["missed_runs"][2:]) == ("missed", ["2026-10-21T09:00:00Z"])
+
+
+def test_runs_overlap_where_more_are_under_way_than_may_be_and_both_durations_are_right(placed: Placed) -> None:
+    place = placed(export={"max_concurrent": 1}, parallel={"max_concurrent": 2}, free={"max_duration": "5h"})
+    place.tick("2026-11-01T12:00Z")
+    for name in ("export", "parallel", "free"):
+        place.run(name, "2026-11-01T13:00Z")
+        place.run(name, "2026-11-01T13:10Z")
+    assert place.job("export", "2026-11-01T13:20Z")["overlaps"] == 1
+    for name in ("export", "parallel", "free"):
+        place.run(name, "2026-11-01T13:00Z", "2026-11-01T13:45Z")
+        place.run(name, "2026-11-01T13:10Z", "2026-11-01T13:25Z")
+        place.run(name, "2026-11-01T13:45Z", "2026-11-01T13:50Z")  # it starts as the other ends
+    job = place.job("export", "2026-11-01T14:00Z")
+    assert (job["overlaps"], job["state"]) == (1, "ok")
+    assert place.job("parallel", "2026-11-01T14:00Z")["overlaps"] == 0
+    assert place.job("free", "2026-11-01T14:00Z")["overlaps"] is None
+    with place.store.read() as connection:
+        took = connection.execute(
+            text("SELECT duration_ns FROM runs WHERE batch_job = 'export' ORDER BY started_at_ns")
+        )
+        assert [ns // (60 * 10**9) for ns in took.scalars()] == [45, 15, 5]
+
+
+def test_a_run_that_becomes_known_late_overlaps_those_that_began_meanwhile(placed: Placed) -> None:
+    place = placed(export={"max_concurrent": 1})
+    place.tick("2026-11-01T12:00Z")
+    place.run("export", "2026-11-01T13:10Z", "2026-11-01T13:25Z")
+    assert place.job("export", "2026-11-01T14:00Z")["overlaps"] == 0
+    place.run("export", "2026-11-01T13:00Z", "2026-11-01T13:45Z")
+    assert [place.job("export", moment)["overlaps"] for moment in ("2026-11-01T14:01Z", "2026-11-01T14:02Z")] == [1, 1]
+
+
+def test_a_run_is_too_slow_or_too_fast_by_what_it_took_and_lost_at_its_deadline(placed: Placed) -> None:
+    place = placed(etl={"min_duration": "1m", "max_duration": "1h"})
+    place.tick("2026-11-01T12:00Z")
+    place.run("etl", "2026-11-01T13:00Z", "2026-11-01T13:00:30Z")
+    job = place.job("etl", "2026-11-01T13:01Z")
+    assert (job["too_fast_runs"], job["state"], job["missed_runs"], job["next_run_at"]) == (1, "ok", None, None)
+    place.run("etl", "2026-11-01T13:02Z", "2026-11-01T13:02:10Z", "failed")  # it failed soon, which is no wonder
+    place.run("etl", "2026-11-01T14:00Z")
+    assert place.job("etl", "2026-11-01T14:59:59Z")["state"] == "running"
+    job = place.job("etl", "2026-11-01T15:01Z")
+    assert (job["state"], job["lost_runs"], job["overruns"], job["failed_runs"]) == ("lost", 1, 0, 1)
+    place.run("etl", "2026-11-01T14:00Z", "2026-11-01T15:10Z")  # it was slow, and not lost
+    job = place.job("etl", "2026-11-01T15:11Z")
+    assert (job["state"], job["lost_runs"], job["overruns"], job["too_fast_runs"]) == ("overrun", 0, 1, 1)
+    place.run("etl", "2026-11-01T16:00Z", "2026-11-01T16:59Z", "timeout")  # it was stopped
+    job = place.job("etl", "2026-11-01T17:00Z")
+    assert (job["state"], job["overruns"]) == ("overrun", 2)
+    place.run("etl", "2026-11-01T18:00Z", "2026-11-01T18:10Z")
+    assert place.job("etl", "2026-11-01T18:11Z")["state"] == "ok"  # recovered
+
+
+def test_a_changed_schedule_counts_from_when_it_was_seen_and_counters_go_on(placed: Placed) -> None:
+    place = placed(nightly=NIGHTLY)
+    place.tick("2026-11-01T12:00Z")
+    assert place.job("nightly", "2026-11-02T04:00Z")["missed_runs"] == ["2026-11-02T03:00:00Z"]
+    place.expect(nightly=NIGHTLY | {"schedule": "0 1 * * *"})
+    job = place.job("nightly", "2026-11-02T12:00Z")
+    assert (job["state"], job["next_run_at"]) == ("unknown", "2026-11-03T01:00:00Z")
+    assert place.job("nightly", "2026-11-03T04:00Z")["missed_runs"][1:] == ["2026-11-03T01:00:00Z"]
+    assert place.counts("nightly")["missed"] == 2
+
+
+def test_a_job_taken_out_of_the_configuration_is_expected_no_more_and_declared_anew_when_it_is_back(
+    placed: Placed,
+) -> None:
+    place = placed(nightly=NIGHTLY)
+    place.tick("2026-11-01T12:00Z")
+    place.expect()
+    place.tick("2026-11-01T12:01Z")
+    assert place.report("2026-11-05T00:00Z").jobs == ()
+    place.expect(nightly=NIGHTLY)
+    assert place.job("nightly", "2026-11-05T00:00Z")["missed_runs"] == []
+    place.expect()
+    place.tick("2026-11-06T02:59Z")  # with another configuration, by mistake
+    place.expect(nightly=NIGHTLY)
+    assert place.job("nightly", "2026-11-06T03:11Z")["missed_runs"] == ["2026-11-05T03:00:00Z", "2026-11-06T03:00:00Z"]
+
+
+def test_counts_of_a_job_outlive_its_runs_and_its_events(placed: Placed) -> None:
+    place = placed(nightly=NIGHTLY | {"max_concurrent": 1, "min_duration": "1m"})
+    place.tick("2026-11-01T12:00Z")
+    place.run("nightly", "2026-11-02T05:00Z", "2026-11-02T05:00:10Z")
+    place.run("nightly", "2026-11-02T05:00:05Z", "2026-11-02T05:20Z")
+    place.tick("2026-11-02T06:00Z")
+    counted: dict[str, Any] = {"missed": 1, "late": 1, "overrun": 0, "overlap": 1, "too_fast": 1}
+    assert place.counts("nightly") == counted
+    with place.store.write() as connection:
+        connection.exec_driver_sql("DELETE FROM runs")
+        connection.exec_driver_sql("DELETE FROM job_events")
+    place.tick("2026-11-02T06:01Z")
+    assert place.counts("nightly") == counted
+
+
+def test_a_run_that_is_killed_is_lost_at_its_deadline_and_so_is_its_job(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REPORTER_DATABASE_URL", database_url)
+    place = Place(database_url, tmp_path, etl={"max_duration": "3s"})
+    cycle.report(place.store, place.config, time.time_ns())
+    began_ns = time.time_ns()
+    process = subprocess.Popen([console.SCRIPT, "exec", "--job", "etl", "--", "sh", "-c", "echo up; exec sleep 60"],
+                               stdout=subprocess.PIPE, start_new_session=True)  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"up\n"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    (job,) = cycle.report(place.store, place.config, time.time_ns()).jobs
+    assert (job.state, job.running, job.lost_runs) == ("running", 1, 0)
+    time.sleep(max(0.0, 3 - (time.time_ns() - began_ns) / 1e9))
+    while (job := cycle.report(place.store, place.config, time.time_ns()).jobs[0]).state == "running":
+        assert time.time_ns() < began_ns + 20 * 10**9
+    assert (job.lost_runs, job.running) == (1, 0)
+    with place.store.read() as connection:
+        lasted_ns = connection.execute(text("SELECT ended_at_ns - started_at_ns FROM runs")).scalar_one()
+    assert lasted_ns == 3 * 10**9
+    assert (
+        cycle.make_report(place.store, place.config, time.time_ns() + 60 * 10**9, folded=True).jobs[0].state == "lost"
+    )
+
+
+def test_two_reporters_at_once_count_each_due_time_once(placed: Placed) -> None:
+    place = placed(**{f"job-{number}": {"schedule": "* * * * *"} for number in range(20)})
+    place.tick("2026-11-01T12:00Z")
+    place.store.engine.dispose()
+    lease = acquire(place.store, 60 * 10**9)
+    rules = FoldRules(expected=place.config.expected)
+    later_ns = at("2026-11-01T14:00Z")
+    with pytest.raises(LeaseHeld):
+        fold(place.store, Lease(holder="somebody:1:else", ttl_ns=10**9), (), rules, now_ns=later_ns)
+    fold(place.store, lease, (), rules, now_ns=later_ns)
+    fold(place.store, lease, (), rules, now_ns=later_ns)
+    counted = place.report(later_ns).job_counts
+    assert {counts["missed"] for counts in counted.values()} == {115}
+
+
+def test_what_is_expected_is_pushed_and_the_counters_of_a_missed_run_stand_beside_it(
+    database_url: str, tmp_path: Path, pushgateway: Server
+) -> None:
+    place = Place(database_url, tmp_path, etl={"schedule": "* * * * *", "start_grace": "0s", "max_concurrent": 1})
+    now_ns = time.time_ns()
+    place.tick(now_ns - 5 * 60 * 10**9)
+    place.tick(now_ns)
+    jobs = "jobs: {etl: {schedule: '* * * * *', start_grace: 0s, max_concurrent: 1}}\n"
+    config = configured(tmp_path, database_url, pushgateway.url, more=jobs)
+    for _ in range(2):  # the first shows new counters as 0
+        cycle.push(place.store, config, now_ns)
+    shown = {name: value for (name, _), value in exposed(pushgateway.url).items() if name.startswith("batch_job_")}
+    assert shown.pop("batch_job_next_run_timestamp_seconds") > now_ns / 1e9 - 60
+    assert shown.pop("batch_job_missed_runs_total") in (5, 6)
+    assert shown == {
+        "batch_job_running": 0, "batch_job_state": 1, "batch_job_late_runs_total": 0, "batch_job_overlaps_total": 0,
+        "batch_job_overruns_total": 0,
+    }  # fmt: skip
