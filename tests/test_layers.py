@@ -22,7 +22,7 @@ LAYERS = (  # lowest first; a module may import its own layer and those below
     ("tally",),
     ("config", "fold", "ingest", "retention", "query", "reprice"),
     ("report", "cost", "exclusions", "what_if", "formats"),
-    ("metrics", "sloth_series", "exposition", "publish", "generate", "explain", "replay"),
+    ("metrics", "sloth_series", "exposition", "publish", "generate", "explain", "replay", "status", "html"),
     ("cycle", "demo", "serve"),
     ("cli", "__main__"),
 )

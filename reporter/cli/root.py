@@ -48,6 +48,8 @@ COMMANDS = {
     "serve": ("reporter.cli.serve", "serve", "Push every minute, and be scraped, without cron."),
     "sql": ("reporter.cli.sql", "sql", "Ask the database a question in SQL; only reads."),
     "runs": ("reporter.cli.runs", "runs", "List runs of batch jobs: how long, how they ended, what they cost."),
+    "html": ("reporter.cli.html", "html", "Draw it all as one page that needs nothing else."),
+    "status": ("reporter.cli.status", "status", "Show at a glance how things stand; --watch keeps at it."),
     "report": ("reporter.cli.report", "report", "Show SLOs, calls and cost; sends nothing."),
 }
 
