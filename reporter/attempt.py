@@ -116,7 +116,7 @@ class Attempt:
 
     def go(self) -> None:
         """Run it to its end."""
-        outputs = [Output(ours) for ours in (1, 2)]
+        outputs = [Output(ours) for ours, stream in ((1, sys.__stdout__), (2, sys.__stderr__)) if stream is not None]
         try:
             self._start(outputs)
             if self.pid:

@@ -389,3 +389,19 @@ def test_what_a_command_leaves_after_its_timeout_is_killed_though_it_has_ended(
             return True
 
     wait_for(gone, 5, "the end of the child")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_what_is_closed_is_closed_for_the_command_and_the_exit_code_stays_its_own(
+    place: tuple[Path, dict[str, str]], closed: str
+) -> None:
+    (place[0] / "look.sh").write_text("ls /proc/$$/fd > fds; exit 5")
+
+    def seen(line: str) -> set[str]:
+        done = through_shell(place, f"{line} {closed}")
+        assert (done.returncode, done.stderr) == (5, "")
+        return set((place[0] / "fds").read_text().split()) & {"0", "1", "2"}
+
+    assert seen("$R -- sh look.sh") == seen("sh look.sh")
+    (run,) = runs(place)
+    assert (run["exit_code"], run["status"]) == (5, "failed")
