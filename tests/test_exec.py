@@ -87,10 +87,12 @@ def test_nothing_is_quoted_again_and_input_and_output_pass_through(place: tuple[
 
 def test_what_it_says_of_items_and_the_last_of_its_output_are_kept(place: tuple[Path, dict[str, str]]) -> None:
     execute(place, "--job", "a", "--", "sh", "-c", "echo 'reporter: items=12'; echo oh dear >&2; exit 1")
+    execute(place, "--job", "a2", "--", "printf", "reporter: items=13")
     execute(place, "--job", "b", "--items-file", "count", "--", "sh", "-c", "echo 7 > count")
     execute(place, "--job", "c", "--scheduled-for", "2026-11-01T03:00:00Z", "--", "true")
-    a, b, c = runs(place)
+    a, a2, b, c = runs(place)
     assert (a["items"], a["output_tail"]) == (12, "reporter: items=12\noh dear\n")
+    assert a2["items"] == 13  # on a last line without an end
     assert (b["items"], b["output_tail"]) == (7, None)
     assert c["scheduled_for_ns"] == 1_793_502_000 * 10**9
 
@@ -144,6 +146,10 @@ def test_what_takes_too_long_gets_sigterm_and_then_sigkill(place: tuple[Path, di
     )
     assert (gentle.returncode, stubborn.returncode) == (124, 124)
     assert [(run["status"], run["exit_code"]) for run in runs(place)] == [("timeout", 124)] * 2
+
+
+def test_a_timeout_of_nothing_is_no_limit(place: tuple[Path, dict[str, str]]) -> None:
+    assert execute(place, "--job", "a", "--timeout", "0", "--", "sleep", "0.3").returncode == 0
 
 
 def test_it_is_tried_again_as_one_run(place: tuple[Path, dict[str, str]]) -> None:
@@ -214,7 +220,9 @@ def test_trouble_with_recording_changes_neither_the_code_nor_the_output(tmp_path
     ("arguments", "why"),
     [
         (["--", "true"], "--job NAME is required"),
+        (["--job", "", "--", "true"], "--job NAME is required"),
         (["--job", "a"], "there is no command"),
+        (["--job", "a", "--", ""], "there is no command"),
         (["--job", "a", "--timout", "1s", "--", "true"], "did you mean --timeout?"),
         (["--job", "a", "--timeout", "soon", "--", "true"], "write a length like 90s"),
         (["--job", "a", "--lock", "maybe", "--", "true"], "must be skip, wait or fail"),
