@@ -97,17 +97,16 @@ def _tell_start(recorder: Recorder) -> Timer:
 
 
 def _attempts(run: ActiveRun, command: Sequence[str], settings: Settings) -> int:
-    environment = {**os.environ, "REPORTER_JOB": run.name, "REPORTER_RUN_ID": run.run_id} if run.run_id else os.environ
     signals, number = Signals(), 1
     try:
-        attempt = signals.attempt = Attempt(command, environment, settings)
+        attempt = signals.attempt = Attempt(command, os.environ, settings)
         attempt.go()
         while attempt.exit_code and number <= settings.retries and not signals.stopped:
             told = f"exit code {attempt.exit_code}; trying again ({number} of {settings.retries})"
             say(f"{settings.job}: {told} in {settings.retry_delay:g} s")
             if not signals.stopped_within(settings.retry_delay):
                 number += 1
-                attempt = signals.attempt = Attempt(command, environment, settings)
+                attempt = signals.attempt = Attempt(command, os.environ, settings)
                 attempt.go()
     finally:
         signals.restore()
