@@ -10,9 +10,10 @@ import os
 import time
 from _thread import RLock, get_ident
 
-from reporter import facts
+from reporter import facts, inherited
 from reporter.call import ActiveCall, CallRecording
 from reporter.ids import uuid7
+from reporter.inherited import JOB, RUN_ID, outside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,9 +94,8 @@ class Recorder:
     def decide(self) -> bool:
         """Whether calls are recorded: asked with the first one, so that nothing is read while modules are imported."""
         if not self._decided:
-            environment = os.environ.get
-            self.belonging = OutsideRuns(self._job or environment("REPORTER_JOB"), environment("REPORTER_RUN_ID"))
-            disabled = environment("REPORTER_DISABLED") == "1" if self._disabled is None else self._disabled
+            self.belonging = OutsideRuns(self._job or outside(JOB), outside(RUN_ID))
+            disabled = os.environ.get("REPORTER_DISABLED") == "1" if self._disabled is None else self._disabled
             self.records, self._decided = not disabled, True
         return self.records
 
@@ -391,6 +391,7 @@ def _after_fork_in_parent() -> None:
 def _after_fork_in_child() -> None:
     global _opening, _forked_by
     _opening, _forked_by = RLock(), 0
+    inherited.after_fork_in_child()
     for recorder in list(_recorders):
         for call in recorder.open:  # the parent's are the parent's to end
             call.open = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from reporter import facts
+from reporter import facts, inherited
 from reporter.call import Recording, current_run
 from reporter.ids import uuid7
 
@@ -90,10 +90,11 @@ class ActiveRun:
         self.attributes.update(attributes)
 
     def begin(self) -> None:
-        """Keep its start; calls of this context and process belong to it from here on."""
+        """Keep its start; calls of this context and process, and of those it starts, belong to it from here on."""
         self.token = current_run.set(self)
         self.open = True
         self.recorder.runs.append(self)
+        inherited.tell(self)
         self.recorder.sink.run(self._fact("running"))
 
     def __enter__(self) -> ActiveRun:
@@ -146,6 +147,7 @@ class ActiveRun:
         self.pause()
         if self in recorder.runs:
             recorder.runs.remove(self)
+        inherited.untell(self)
         fact = self._fact(status)
         fact["ended_at_ns"] = recorder.clock.wall_ns()
         fact["duration_ns"] = max(0, recorder.clock.monotonic_ns() - self.started_ns)

@@ -87,10 +87,12 @@ def test_nothing_is_quoted_again_and_input_and_output_pass_through(place: tuple[
 
 def test_what_it_says_of_items_and_the_last_of_its_output_are_kept(place: tuple[Path, dict[str, str]]) -> None:
     execute(place, "--job", "a", "--", "sh", "-c", "echo 'reporter: items=12'; echo oh dear >&2; exit 1")
+    execute(place, "--job", "a2", "--", "printf", "reporter: items=13")
     execute(place, "--job", "b", "--items-file", "count", "--", "sh", "-c", "echo 7 > count")
     execute(place, "--job", "c", "--scheduled-for", "2026-11-01T03:00:00Z", "--", "true")
-    a, b, c = runs(place)
+    a, a2, b, c = runs(place)
     assert (a["items"], a["output_tail"]) == (12, "reporter: items=12\noh dear\n")
+    assert a2["items"] == 13  # on a last line without an end
     assert (b["items"], b["output_tail"]) == (7, None)
     assert c["scheduled_for_ns"] == 1_793_502_000 * 10**9
 
@@ -144,6 +146,10 @@ def test_what_takes_too_long_gets_sigterm_and_then_sigkill(place: tuple[Path, di
     )
     assert (gentle.returncode, stubborn.returncode) == (124, 124)
     assert [(run["status"], run["exit_code"]) for run in runs(place)] == [("timeout", 124)] * 2
+
+
+def test_a_timeout_of_nothing_is_no_limit(place: tuple[Path, dict[str, str]]) -> None:
+    assert execute(place, "--job", "a", "--timeout", "0", "--", "sleep", "0.3").returncode == 0
 
 
 def test_it_is_tried_again_as_one_run(place: tuple[Path, dict[str, str]]) -> None:
@@ -214,7 +220,9 @@ def test_trouble_with_recording_changes_neither_the_code_nor_the_output(tmp_path
     ("arguments", "why"),
     [
         (["--", "true"], "--job NAME is required"),
+        (["--job", "", "--", "true"], "--job NAME is required"),
         (["--job", "a"], "there is no command"),
+        (["--job", "a", "--", ""], "there is no command"),
         (["--job", "a", "--timout", "1s", "--", "true"], "did you mean --timeout?"),
         (["--job", "a", "--timeout", "soon", "--", "true"], "write a length like 90s"),
         (["--job", "a", "--lock", "maybe", "--", "true"], "must be skip, wait or fail"),
@@ -263,3 +271,145 @@ def test_help_is_there_and_it_imports_little(tmp_path: Path) -> None:
     modules = set(loaded.stdout.split())
     assert "reporter.command" in modules
     assert not modules & {"click", "pydantic", "sqlalchemy", "rich", "subprocess", "json", "dataclasses", "asyncio"}
+
+
+def through_shell(place: tuple[Path, dict[str, str]], line: str) -> subprocess.CompletedProcess[str]:
+    """A line for bash, in which $R is `reporter exec --job a`; its exit code is that of its last command."""
+    directory, variables = place
+    return subprocess.run(
+        ["bash", "-c", line.replace("$R", f"'{SCRIPT}' exec --job a")],
+        cwd=directory, env=variables, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+
+
+def test_a_command_whose_reader_has_gone_gets_sigpipe_itself(place: tuple[Path, dict[str, str]]) -> None:
+    done = through_shell(place, "$R -- yes | head -1; exit ${PIPESTATUS[0]}")
+    assert (done.returncode, done.stdout, done.stderr) == (141, "y\n", "")
+    late = through_shell(place, "$R -- sh -c 'sleep 1; echo once; echo >&2 alive' | true; exit ${PIPESTATUS[0]}")
+    assert (late.returncode, late.stderr) == (141, "")
+    assert [(run["status"], run["error_type"]) for run in runs(place)] == [("failed", "SIGPIPE")] * 2
+
+
+def test_what_python_ignores_the_command_does_not_and_what_nohup_does_it_does(
+    place: tuple[Path, dict[str, str]],
+) -> None:
+    show = "grep SigIgn /proc/self/status"
+    plain, nohup = through_shell(place, f"$R -- {show}"), through_shell(place, f"trap '' HUP; $R -- {show}")
+    assert int(plain.stdout.split()[1], 16) & (1 << 12 | 1 << 24) == 0  # SIGPIPE, SIGXFSZ
+    assert int(nohup.stdout.split()[1], 16) & 1 == 1
+    program = (
+        "import os, signal, time\nsignal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+        "os.kill(os.getppid(), signal.SIGHUP)\ntime.sleep(0.5)\nprint('not told')"
+    )
+    (place[0] / "hup.py").write_text(program)
+    assert through_shell(place, f"trap '' HUP; $R -- '{sys.executable}' hup.py").stdout == "not told\n"
+
+
+def test_output_that_cannot_be_written_is_no_success(place: tuple[Path, dict[str, str]]) -> None:
+    short = through_shell(place, "$R -- echo lost > /dev/full")
+    assert (short.returncode, short.stderr) == (1, "reporter: stdout of echo: No space left on device\n")
+    long = through_shell(place, "$R -- yes > /dev/full")
+    assert (long.returncode, long.stderr) == (141, "reporter: stdout of yes: No space left on device\n")
+    assert [(run["status"], run["error_type"]) for run in runs(place)] == [("failed", "ENOSPC"), ("failed", "SIGPIPE")]
+
+
+def test_a_slow_reader_gets_everything_though_its_pipe_does_not_block(place: tuple[Path, dict[str, str]]) -> None:
+    directory, variables = place
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    arguments = [SCRIPT, "exec", "--job", "a", "--", "head", "-c", "300000", "/dev/zero"]
+    with subprocess.Popen(arguments, cwd=directory, env=variables, stdout=writing) as process:
+        os.close(writing)
+        time.sleep(1)
+        got = 0
+        while data := os.read(reading, 30_000):
+            got += len(data)
+            time.sleep(0.15)  # far longer altogether than is lingered after the end
+    os.close(reading)
+    assert (got, process.returncode) == (300_000, 0)
+
+
+def test_a_reader_that_stalls_stops_neither_the_timeout_nor_signals(place: tuple[Path, dict[str, str]]) -> None:
+    directory, variables = place
+    for timeout, code in (["--timeout", "500ms"], 124), ([], 143):
+        reading, writing = os.pipe()
+        arguments = [SCRIPT, "exec", "--job", "a", *timeout, "--", "sh", "-c", "echo > ready; exec yes"]
+        process = subprocess.Popen(arguments, cwd=directory, env=variables, stdout=writing)
+        os.close(writing)
+        try:
+            if not timeout:
+                wait_for(lambda: (directory / "ready").exists(), 20, "the command")
+                time.sleep(0.5)
+                process.terminate()
+            assert process.wait(15) == code
+        finally:
+            process.kill()
+            process.wait()
+            os.close(reading)
+            (directory / "ready").unlink()
+    assert [run["status"] for run in runs(place)] == ["timeout", "failed"]
+
+
+def test_without_a_place_for_locks_the_command_runs_all_the_same(place: tuple[Path, dict[str, str]]) -> None:
+    (place[0] / "state").write_text("no directory")
+    done = execute(place, "--job", "a", "--lock", "skip", "--", "sh", "-c", "echo ran; exit 3")
+    assert (done.returncode, done.stdout, "a runs without a lock" in done.stderr) == (3, "ran\n", True)
+
+
+def test_names_of_any_length_are_kept_apart_by_locks(place: tuple[Path, dict[str, str]]) -> None:
+    name = "ü" * 5000
+    held = execute(
+        place, "--job", name, "--lock", "fail", "--", SCRIPT, "exec", "--job", name, "--lock", "fail", "true"
+    )
+    beside = execute(
+        place, "--job", name, "--lock", "fail", "--", SCRIPT, "exec", "--job", name + "x", "--lock", "fail", "true"
+    )
+    assert (held.returncode, beside.returncode, beside.stderr) == (75, 0, "")
+
+
+def test_the_lock_is_the_command_s_when_reporter_is_killed_and_nobody_s_after_the_run(
+    place: tuple[Path, dict[str, str]],
+) -> None:
+    directory, variables = place
+    command = ["sh", "-c", "touch ready; while ! test -e go; do sleep 0.02; done"]
+    first = subprocess.Popen([SCRIPT, "exec", "--job", "a", "--lock=fail", *command], cwd=directory, env=variables)
+    wait_for(lambda: (directory / "ready").exists(), 20, "the command")
+    first.kill()
+    first.wait()
+    assert execute(place, "--job", "a", "--lock", "fail", "true").returncode == 75
+    (directory / "go").touch()
+    left = execute(place, "--job", "a", "--lock", "wait", "--", "sh", "-c", "sleep 20 >/dev/null 2>&1 &")
+    assert (left.returncode, execute(place, "--job", "a", "--lock", "fail", "true").returncode) == (0, 0)
+
+
+def test_what_a_command_leaves_after_its_timeout_is_killed_though_it_has_ended(
+    place: tuple[Path, dict[str, str]],
+) -> None:
+    script = "sh -c 'trap \"\" TERM; echo $$ > child; while :; do sleep 0.05; done' >/dev/null 2>&1 & wait"
+    done = execute(place, "--job", "a", "--timeout", "1s", "--kill-after", "1s", "--", "sh", "-c", script)
+    assert done.returncode == 124
+    child = int((place[0] / "child").read_text())
+
+    def gone() -> bool:
+        try:
+            return "Z" in Path(f"/proc/{child}/stat").read_text()
+        except OSError:
+            return True
+
+    wait_for(gone, 5, "the end of the child")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_what_is_closed_is_closed_for_the_command_and_the_exit_code_stays_its_own(
+    place: tuple[Path, dict[str, str]], closed: str
+) -> None:
+    (place[0] / "look.sh").write_text("ls /proc/$$/fd > fds; exit 5")
+
+    def seen(line: str) -> set[str]:
+        done = through_shell(place, f"{line} {closed}")
+        assert (done.returncode, done.stderr) == (5, "")
+        return set((place[0] / "fds").read_text().split()) & {"0", "1", "2"}
+
+    assert seen("$R -- sh look.sh") == seen("sh look.sh")
+    (run,) = runs(place)
+    assert (run["exit_code"], run["status"]) == (5, "failed")

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent / "reporter"
 LAYERS = (  # lowest first; a module may import its own layer and those below
     ("errors", "revision", "schema", "views", "ids", "facts", "lines", "outcome", "usage"),
     ("sinks",),
-    ("decorate", "call", "run", "trouble", "recorder", "wire", "command"),
+    ("decorate", "call", "run", "trouble", "recorder", "wire", "command", "attempt", "joblock", "inherited"),
     ("", "aws_lambda"),  # reporter/__init__.py, the face of the recording half, and its face for serverless functions
     # ── the line: above it in this list, standard library only ──
     ("store", "batches", "filesystem", "migrate", "state", "lease", "bounds", "sketch", "family", "grants"),

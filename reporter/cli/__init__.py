@@ -12,12 +12,14 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run `reporter`; exit 0 done, 1 failed, 2 misuse or bad config, 75 try again."""
+    _occupy_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that has no “–” still gets its table
     try:
         code = _run()
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:
         _drop_output()
         code = CLOSED_PIPE
@@ -85,6 +87,8 @@ def _exec() -> int:
 
 def _say(message: str, code: int) -> int:
     """One message on stderr, without what a terminal would obey."""
+    if sys.stderr is None:
+        return code
     text = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in f"reporter: {message}")
     try:
         print(text, file=sys.stderr, flush=True)
@@ -93,8 +97,19 @@ def _say(message: str, code: int) -> int:
     return code
 
 
+def _occupy_closed() -> None:
+    """Where 0, 1 or 2 was closed before we started: no file that is opened from here on shall be taken for it.
+
+    Who we start has it closed, as we had.
+    """
+    while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(spare)
+
+
 def _drop_output() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _missing(error: ModuleNotFoundError) -> int:

@@ -20,7 +20,7 @@ Usage: reporter exec --job NAME [OPTIONS] -- COMMAND [ARGUMENTS…]
 
 Options:
   --job NAME             Whose run it is.  Required.
-  --timeout LENGTH       After so long, like 90s or 2h, SIGTERM; exit 124, as timeout(1) has it.
+  --timeout LENGTH       After so long, like 90s or 2h, SIGTERM; exit 124, as timeout(1) has it. 0 is no limit.
   --kill-after LENGTH    From SIGTERM to SIGKILL.  [default: 10s]
   --lock skip|wait|fail  What to do while another run of the job is under way on this machine: exit 0, wait, exit 75.
   --lock-wait LENGTH     With --lock wait: how long at most, then exit 75.
@@ -51,9 +51,9 @@ def main(arguments: Sequence[str]) -> int:
     if "help" in options:
         print(HELP, end="")
         return 0
-    if "job" not in options:
+    if not options.get("job"):
         raise UsageError("exec: --job NAME is required: whose run is it?  reporter exec --help shows how")
-    if not command:
+    if not command or not command[0]:
         raise UsageError("exec: there is no command; write it behind --, as in: reporter exec --job NAME -- ./run.sh")
     from reporter.command import Settings, execute
     from reporter.recorder import Recorder
@@ -131,6 +131,10 @@ def _length(name: str) -> Callable[[Settings, str], None]:
     return set_length
 
 
+def _set_timeout(settings: Settings, value: str) -> None:
+    settings.timeout = _seconds("timeout", value) or None
+
+
 def _text(name: str) -> Callable[[Settings, str], None]:
     def set_text(settings: Settings, value: str) -> None:
         setattr(settings, name, value)
@@ -139,7 +143,7 @@ def _text(name: str) -> Callable[[Settings, str], None]:
 
 
 _SETTERS: dict[str, Callable[[Settings, str], None]] = {
-    "timeout": _length("timeout"), "kill-after": _length("kill_after"), "lock": _set_lock, "lock-wait": _length("lock_wait"),
+    "timeout": _set_timeout, "kill-after": _length("kill_after"), "lock": _set_lock, "lock-wait": _length("lock_wait"),
     "retries": _set_retries, "retry-delay": _length("retry_delay"), "items-file": _text("items_file"),
     "scheduled-for": _text("scheduled_for"),
 }  # fmt: skip

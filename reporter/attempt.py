@@ -1,0 +1,248 @@
+"""One go at a command: started as it stands, watched to its end, its output passed on.
+
+Nothing here waits without looking: neither for the command, nor for who reads its output.
+
+Standard library only: a job pays for every import.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+import sys
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from reporter.command import Settings
+
+TIMED_OUT = 124  # as timeout(1) has it
+NOT_EXECUTABLE, NOT_FOUND = 126, 127  # as shells have it
+_SIGNALLED = 128
+TAIL_BYTES = 8_192
+_CHUNK = 65_536
+_MOST_LINE = 4_096  # bytes of a line that are looked at for `reporter: items=…`
+_LINGER_SECONDS = 0.5  # that output is waited for after the command's end: a child of it may hold the pipe open
+_PATIENCE_SECONDS = 2.0  # with a reader that takes nothing, once the command was stopped and has ended
+_IGNORED_BY_PYTHON = ("SIGPIPE", "SIGXFSZ")  # the command is not to inherit that
+
+
+class Output:
+    """One output of the command: read from a pipe, passed on unchanged and as it comes."""
+
+    __slots__ = ("_line", "error", "items", "open", "ours", "owed", "reading", "waiting", "writing")
+
+    def __init__(self, ours: int) -> None:
+        self.ours = ours
+        self.reading, self.writing = os.pipe()
+        self.open = True
+        self.waiting = b""  # read, and not yet passed on
+        self.owed = 0  # bytes that the command had written when it ended, and that are still to be read
+        self.error: OSError | None = None  # why it could not be passed on
+        self.items: int | None = None
+        self._line = b""  # that it is in the middle of
+
+    def close(self) -> None:
+        """Read no more; who still writes gets SIGPIPE."""
+        if self.open:
+            os.close(self.reading)
+        self.open = False
+
+    def watch(self, poll: select.poll) -> None:
+        """Look for what is to be done next; of an idle one, whether its reader has gone."""
+        if self.waiting or self.open:
+            poll.register(self.ours, select.POLLOUT if self.waiting else 0)
+        if self.open and not self.waiting:
+            poll.register(self.reading, select.POLLIN)
+
+    def read(self) -> bytes:
+        """What the command wrote; nothing: it has closed it."""
+        data = os.read(self.reading, _CHUNK)
+        self.owed -= len(data)
+        self.waiting = data
+        if not data:
+            self.close()
+        lines = (self._line + (data or b"\n")).split(b"\n")  # the last one may have no end
+        self._line = lines[-1][:_MOST_LINE]
+        for line in lines[:-1]:
+            number = line[16:].strip()
+            if line.startswith(b"reporter: items=") and number.isdigit():
+                self.items = int(number)
+        return data
+
+    def write(self) -> None:
+        """Pass on as much as surely doesn't block, now that there is room; or learn that nobody reads."""
+        if not self.waiting:
+            self.close()
+            return
+        try:
+            self.waiting = self.waiting[os.write(self.ours, self.waiting[: select.PIPE_BUF]) :]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self.error, self.waiting = error, b""
+            self.close()
+
+    def command_ended(self) -> None:
+        """Learn how much of what is in the pipe is the command's."""
+        if self.open:
+            import fcntl
+            import termios
+
+            self.owed = int.from_bytes(fcntl.ioctl(self.reading, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+class Attempt:
+    """One go at the command."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], settings: Settings) -> None:
+        self.command, self.environment, self.settings = command, environment, settings
+        self.pid = 0
+        self.exit_code = 0
+        self.status, self.error_type = "success", None  # type: tuple[str, str | None]
+        self.items: int | None = None
+        self.tail = b""
+        self.stopped = False  # by a signal or for its time: it shall come to an end
+        self._own_group = not os.isatty(0)  # on a terminal it stays in front, where it may read
+        self._ended_at: float | None = None
+        self._kill_at: float | None = None
+        self._timeout_at: float | None = None
+        self._progress_at = 0.0
+
+    def go(self) -> None:
+        """Run it to its end."""
+        outputs = [Output(ours) for ours, stream in ((1, sys.__stdout__), (2, sys.__stderr__)) if stream is not None]
+        try:
+            self._start(outputs)
+            if self.pid:
+                self._watch(outputs)
+        finally:
+            for output in outputs:
+                output.close()
+        for output in outputs:
+            self.items = self.items if output.items is None else output.items
+            self._look_at(output)
+
+    def _start(self, outputs: Sequence[Output]) -> None:
+        actions = [(os.POSIX_SPAWN_DUP2, output.writing, output.ours) for output in outputs]
+        leads: Any = {"setpgroup": 0} if self._own_group else {}
+        try:
+            self.pid = os.posix_spawnp(
+                self.command[0],
+                list(self.command),
+                dict(self.environment),
+                file_actions=actions,
+                setsigdef=[getattr(signal, name) for name in _IGNORED_BY_PYTHON],
+                **leads,
+            )
+        except OSError as error:
+            self.exit_code = NOT_FOUND if error.errno == errno.ENOENT else NOT_EXECUTABLE
+            self.status, self.error_type = "failed", f"exit {self.exit_code}"
+            say(f"{self.command[0] or repr('')}: {error.strerror}")
+        finally:
+            for output in outputs:
+                os.close(output.writing)
+
+    def _watch(self, outputs: Sequence[Output]) -> None:
+        """Pass output on until the command has ended and its pipes are empty."""
+        now = time.monotonic()
+        if self.settings.timeout is not None:
+            self._timeout_at = now + self.settings.timeout
+        while not self._over(outputs, now):
+            poll = select.poll()
+            for output in outputs:
+                output.watch(poll)
+            ready = {number for number, _ in poll.poll(100 if any(output.open for output in outputs) else 20)}
+            now = time.monotonic()
+            for output in outputs:
+                if output.ours in ready:
+                    output.write()
+                    self._progress_at = now
+                elif output.reading in ready and output.open:
+                    self.tail = (self.tail + output.read())[-TAIL_BYTES:]
+            if self._ended_at is None:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+                if pid:
+                    self._ended_at = self._progress_at = now
+                    self._ended(os.waitstatus_to_exitcode(status))
+                    for output in outputs:
+                        output.command_ended()
+            self._hurry(now, outputs)
+
+    def _over(self, outputs: Sequence[Output], now: float) -> bool:
+        """Whether nothing is left to be waited for."""
+        if self._ended_at is None or (self._kill_at is not None and self._group_lives()):
+            return False
+        for output in outputs:
+            if output.owed <= 0 and now - self._ended_at > _LINGER_SECONDS:
+                output.close()
+        if self.stopped and now - self._progress_at > _PATIENCE_SECONDS:
+            return True
+        return not any(output.open or output.waiting for output in outputs)
+
+    def _hurry(self, now: float, outputs: Sequence[Output]) -> None:
+        """End what takes too long: SIGTERM, then SIGKILL for all that is left of its group."""
+        if self._timeout_at is not None and now >= self._timeout_at:
+            self._timeout_at = None
+            if self._ended_at is None:
+                self.status, self.stopped = "timeout", True
+                self._kill_at = now + self.settings.kill_after
+                self.send(signal.SIGTERM)
+            elif any(output.waiting for output in outputs):  # it ended in time, but its output is not out
+                self.status, self.stopped = "timeout", True
+                self._ended(0)
+        if self._kill_at is not None and now >= self._kill_at:
+            self._kill_at = None
+            self.send(signal.SIGKILL)
+
+    def _ended(self, code: int) -> None:
+        self.exit_code = code if code >= 0 else _SIGNALLED - code
+        if self.status == "timeout":
+            self.error_type, self.exit_code = "timeout", TIMED_OUT
+        elif code < 0:
+            self.status, self.error_type = "failed", signal.Signals(-code).name
+        elif code:
+            self.status, self.error_type = "failed", f"exit {code}"
+
+    def _look_at(self, output: Output) -> None:
+        """Output that could not be written is no success, unless it was not wanted."""
+        if output.error is None or output.error.errno in (errno.EPIPE, None):
+            return
+        say(f"{'stdout' if output.ours == 1 else 'stderr'} of {self.command[0]}: {output.error.strerror}")
+        if self.status == "success":
+            self.status, self.error_type, self.exit_code = "failed", errno.errorcode[output.error.errno or 0], 1
+
+    def send(self, number: int) -> None:
+        """Send a signal to the command's process group."""
+        if not self.pid:
+            return
+        try:
+            if self._own_group:
+                os.killpg(self.pid, number)
+            elif self._ended_at is None:
+                os.kill(self.pid, number)
+        except OSError:  # gone, or not ours to signal
+            pass
+
+    def _group_lives(self) -> bool:
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except OSError:
+            pass
+        return self._own_group
+
+
+def say(message: str) -> None:
+    """One line on stderr, if anybody reads it."""
+    if sys.stderr is not None:  # closed before we started
+        try:
+            print(f"reporter: {message}", file=sys.stderr, flush=True)
+        except OSError:
+            pass
