@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from reporter import state
-from reporter.fold.ends import IS_UNFOLDED, LATEST_END, LONGEST_RUN
+from reporter.fold.ends import BACK, IS_UNFOLDED, LATEST_END, LONGEST_RUN
 from reporter.fold.job_events import COUNTS, JUDGED_AT
 from reporter.fold.some_runs import Runs, latest
 from reporter.report.model import JobStatus
@@ -34,11 +34,21 @@ _NOTHING = Expectation()
 
 
 def read_job_totals(connection: Connection) -> dict[str, dict[str, int]]:
-    """How many runs of each job ended since the beginning, by status."""
+    """How many runs of each job ended since the beginning, by status, and how many were lost first (BACK)."""
     totals: dict[str, dict[str, int]] = {}
     for row in connection.execute(text("SELECT batch_job, status, runs FROM job_totals ORDER BY batch_job, status")):
         totals.setdefault(row.batch_job, {})[row.status] = row.runs
     return totals
+
+
+def ever_counted(totals: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    """The same as counters that never fall: a run that was lost and ended after all is in both."""
+    counters = {}
+    for name, runs in totals.items():
+        counters[name] = {status: count for status, count in runs.items() if status != BACK}
+        if BACK in runs:
+            counters[name]["lost"] = runs.get("lost", 0) + runs[BACK]
+    return counters
 
 
 def read_job_counts(connection: Connection, expected: Mapping[str, Expectation]) -> dict[str, dict[str, int]]:
@@ -95,6 +105,7 @@ def read_jobs(
     for name in names:
         last = runs.last.get(name, [None])[0]
         ended = {status: n - runs.later[name].get(status, 0) for status, n in totals.get(name, {}).items()}
+        ended.pop(BACK, None)
         if last is None and name not in declared and not any(ended.values()):
             continue  # its runs began later
         job, row = expected.get(name, _NOTHING), declared.get(name)

@@ -234,7 +234,9 @@ class Report:
     budgets: tuple[BudgetStatus, ...]
     exclusions: tuple[Exclusion, ...]  # that touch any of the SLOs' windows
     totals: tuple[CallTotals, ...]  # of now, not of as_of: counters have no past
-    job_totals: Mapping[str, Mapping[str, int]]  # of now: how many runs of a job ended, by status
+    job_totals: Mapping[
+        str, Mapping[str, int]
+    ]  # of now: how many runs of a job ended, by status; one that came back counts twice
     job_counts: Mapping[str, Mapping[str, int]]  # of now: how many were missed, late, …: what is looked for
     active: tuple[ActiveCalls, ...]  # of now
     self_status: SelfStatus

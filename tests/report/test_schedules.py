@@ -292,6 +292,20 @@ def test_a_run_that_is_killed_is_lost_at_its_deadline_and_so_is_its_job(
     )
 
 
+def test_a_lost_run_that_ends_after_all_stays_counted_and_the_next_lost_one_counts_as_well(placed: Placed) -> None:
+    place = placed(etl={"max_duration": "1h"})
+    place.run("etl", "2026-11-01T12:00Z")
+    place.tick("2026-11-01T13:30Z")
+    assert place.report("2026-11-01T13:30Z").job_totals["etl"]["lost"] == 1
+    place.run("etl", "2026-11-01T12:00Z", "2026-11-01T14:00Z")
+    job = place.job("etl", "2026-11-01T14:30Z")
+    assert place.report("2026-11-01T14:30Z").job_totals == {"etl": {"lost": 1, "success": 1}}
+    assert (job["lost_runs"], place.report("2026-11-01T14:30Z").jobs[0].runs) == (0, 1)
+    place.run("etl", "2026-11-01T15:00Z")
+    assert place.job("etl", "2026-11-01T17:00Z")["lost_runs"] == 1
+    assert place.report("2026-11-01T17:00Z").job_totals == {"etl": {"lost": 2, "success": 1}}
+
+
 def test_two_reporters_at_once_count_each_due_time_once(placed: Placed) -> None:
     place = placed(**{f"job-{number}": {"schedule": "* * * * *"} for number in range(20)})
     place.tick("2026-11-01T12:00Z")
