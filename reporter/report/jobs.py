@@ -91,7 +91,8 @@ def read_jobs(
     `totals` and `counts` are those of all runs there ever were.
     """
     rows = connection.execute(text("SELECT * FROM jobs WHERE declared_at_ns <= :as_of"), {"as_of": as_of_ns})
-    declared = {row.batch_job: row for row in rows if row.batch_job in expected}
+    known = {row.batch_job: row for row in rows}
+    declared = {name: row for name, row in known.items() if name in expected}
     unfolded = connection.execute(
         text(f"SELECT batch_job, started_at_ns, ended_at_ns FROM runs WHERE {IS_UNFOLDED}")
     ).fetchall()
@@ -117,7 +118,8 @@ def read_jobs(
         starts_ns = [run.started_at_ns for run in starts.get(name, ())][::-1]
         standing = stand(job, _ran(last, as_of_ns), starts_ns, newest_ns, judged, as_of_ns)
         counted = {kind: count - events.later[name][kind] for kind, count in counts.get(name, {}).items()}
-        jobs.append(_status(name, runs, standing, ended, counted, missed_ns))
+        is_retired = name in known and name not in declared
+        jobs.append(_status(name, runs, standing, ended, counted, missed_ns, is_retired=is_retired))
     return tuple(jobs)
 
 
@@ -255,11 +257,14 @@ def _status(
     ended: Mapping[str, int],
     counted: Mapping[str, int],
     missed_ns: list[int],
+    *,
+    is_retired: bool,
 ) -> JobStatus:
     last, done, success = (found.get(name, [None])[0] for found in (runs.last, runs.done, runs.success))
     return JobStatus(
         batch_job=name,
         state=standing.state,
+        is_retired=is_retired,
         last_start_at_ns=None if last is None else last.started_at_ns,
         last_success_at_ns=None if success is None else success.ended_at_ns,
         last_completion_at_ns=None if done is None else done.ended_at_ns,

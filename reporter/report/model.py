@@ -191,6 +191,7 @@ class JobStatus:
 
     batch_job: str
     state: str  # "ok", "running", "late", "missed", "failed", "lost", "overrun" or "unknown"
+    is_retired: bool  # it was in the configuration once and is no more: nobody is told of its state
     last_start_at_ns: int | None
     last_success_at_ns: int | None
     last_completion_at_ns: int | None

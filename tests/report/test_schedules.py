@@ -15,8 +15,10 @@ from sqlalchemy import text
 
 from reporter import cycle
 from reporter.errors import LeaseHeld
+from reporter.family import Labels, Sample
 from reporter.fold import FoldRules, fold
 from reporter.lease import Lease, acquire
+from reporter.metrics import JOB_STATE, families
 from tests.cli import console
 from tests.publish.pushing import configured, exposed
 from tests.report.scheduled import Place, at
@@ -247,6 +249,24 @@ def test_a_job_taken_out_of_the_configuration_is_expected_no_more_and_declared_a
     place.tick("2026-11-06T02:59Z")  # with another configuration, by mistake
     place.expect(nightly=NIGHTLY)
     assert place.job("nightly", "2026-11-06T03:11Z")["missed_runs"] == ["2026-11-05T03:00:00Z", "2026-11-06T03:00:00Z"]
+
+
+def test_a_job_taken_out_of_the_configuration_has_no_state_that_alerts_and_one_never_in_it_does(placed: Placed) -> None:
+    def states(moment: str) -> list[Labels]:
+        told = families(place.report(moment), now_ns=at(moment), duration_seconds=1, sequence=1, version="0")
+        return [
+            s.labels for family in told if family.metric == JOB_STATE for s in family.samples if isinstance(s, Sample)
+        ]
+
+    place = placed(nightly={})
+    for job in ("nightly", "by-hand"):
+        place.run(job, "2026-11-01T12:00Z", "2026-11-01T12:01Z", "failed")
+    place.tick("2026-11-01T12:02Z")
+    failed = (("batch_job", "by-hand"), ("state", "failed"))
+    assert states("2026-11-01T12:02Z") == [failed, (("batch_job", "nightly"), ("state", "failed"))]
+    place.expect()
+    place.tick("2026-11-01T12:03Z")
+    assert states("2026-11-01T12:03Z") == [failed]
 
 
 def test_counts_of_a_job_outlive_its_runs_and_its_events(placed: Placed) -> None:
