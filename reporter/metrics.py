@@ -367,7 +367,8 @@ def _jobs(report: Report) -> _Samples:
         ):
             if value is not None:
                 yield metric, Sample(labels, value)
-        yield JOB_STATE, Sample((*labels, ("state", job.state)), 1)
+        if not job.is_retired:  # else what its last run was would alert for ever
+            yield JOB_STATE, Sample((*labels, ("state", job.state)), 1)
     for name, totals in report.job_totals.items():
         labels = _present((("batch_job", name),))
         for status, runs in totals.items():

@@ -18,6 +18,9 @@ LONGEST_RUN = "longest_run_ns"
 """Under which name `state` has how long any run that was counted took."""
 LATEST_END = "latest_run_end_ns"
 """And when the last of them ended."""
+BACK = "back"
+"""Under which status `job_totals` has how many runs were lost and ended after all; a run is never of it."""
+IF_BACK = f"CASE WHEN folded_status = 'lost' THEN '{BACK}' END"
 RUNS = 5_000
 """Runs counted in one transaction."""
 
@@ -54,10 +57,10 @@ def fold_runs(connection: Connection, count: Callable[[str, Mapping[str, str]], 
     some, upto = f"{new} AND run_id <= :last", {"last": last}
     _keep_longest(connection, some, upto)
     count(some, upto)
-    for status, sign in (("folded_status", "-"), ("status", "")):
+    for status, runs in (("folded_status", "-count(*)"), ("status", "count(*)"), (IF_BACK, "count(*)")):
         connection.execute(
             text(
-                f"INSERT INTO job_totals (batch_job, status, runs) SELECT batch_job, {status}, {sign}count(*) FROM runs"
+                f"INSERT INTO job_totals (batch_job, status, runs) SELECT batch_job, {status}, {runs} FROM runs"
                 f" WHERE {some} AND {status} IS NOT NULL GROUP BY batch_job, {status}"
                 " ON CONFLICT (batch_job, status) DO UPDATE SET runs = job_totals.runs + excluded.runs"
             ),

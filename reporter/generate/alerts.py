@@ -6,15 +6,18 @@ windows are in none of its labels.  `severity` is `page` or `ticket`, `source` s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
+from reporter.family import Metric
 from reporter.generate.burning import Budget, budget_alerts, slo_alerts
 from reporter.generate.rules import AlertRule, RuleGroup, Source, inert, value_of
 from reporter.metrics import (
     AS_OF,
     JOB_LAST_START,
     JOB_LAST_SUCCESS,
+    JOB_LATE_RUNS,
+    JOB_RUNS,
     JOB_STATE,
     LLM_REQUEST_DURATION,
     LLM_TOKENS_PER_SECOND,
@@ -30,13 +33,49 @@ from reporter.slo.spec import SLO
 STALE = "ReporterStale"
 _PUSHED, _REFUSED = "push_time_seconds", "push_failure_time_seconds"  # the Pushgateway's own, of each group
 _LEAST_CALLS = 10  # in the window of an alert about percentiles: fewer say nothing
-JOB_ALERTS = {  # state → alert, what it means
-    "missed": ("BatchJobMissed", "did not start when it was due"),
-    "late": ("BatchJobLate", "is due and has not started yet"),
-    "failed": ("BatchJobFailed", "failed, and has not succeeded since"),
-    "lost": ("BatchJobLost", "had a run that began and never told of its end"),
-    "overrun": ("BatchJobOverrunning", "took longer than its max_duration, or was stopped because its time was up"),
-}
+
+
+class Counted(NamedTuple):
+    """A counter of a job's runs that should stand still, and the labels of its series."""
+
+    metric: Metric
+    labels: Mapping[str, str]
+
+
+class JobAlert(NamedTuple):
+    """An alert about a job: while it is in a state, for an hour after something was counted, or both."""
+
+    alert: str
+    meaning: str
+    state: str | None
+    counted: Counted | None = None
+
+    def expr(self, source: Source) -> str:
+        parts = []
+        if self.state is not None:
+            parts.append(f"{source.select(JOB_STATE, state=self.state)} == 1")
+        if self.counted is not None:
+            counter = source.select(self.counted.metric, **self.counted.labels)
+            parts.append(f"increase({counter}[1h]) > 0")
+        return f"max by (batch_job) ({' or '.join(parts)})"
+
+
+JOB_ALERTS = (
+    JobAlert("BatchJobMissed", "did not start when it was due", "missed"),
+    # The state `late` is no news: the job may still start within the grace that it was given.
+    JobAlert("BatchJobLate", "started a run after its grace was over", None, Counted(JOB_LATE_RUNS, {})),
+    JobAlert("BatchJobFailed", "failed, and has not succeeded since", "failed"),
+    # The state follows the run that started last, so a killed one shows in the counter alone when later runs succeed.
+    JobAlert(
+        "BatchJobLost",
+        "had a run that began and never told of its end",
+        "lost",
+        Counted(JOB_RUNS, {"status": "lost"}),
+    ),
+    JobAlert(
+        "BatchJobOverrunning", "took longer than its max_duration, or was stopped because its time was up", "overrun"
+    ),
+)
 
 
 class Limits(Protocol):
@@ -72,14 +111,13 @@ def _of_jobs(source: Source) -> Iterator[AlertRule]:
         value_of(source, metric, "batch_job", of="time() - {}", show="humanizeDuration")
         for metric in (JOB_LAST_START, JOB_LAST_SUCCESS)
     )
-    for state, (alert, meaning) in JOB_ALERTS.items():
-        in_state = f"max by (batch_job) ({source.select(JOB_STATE, state=state)} == 1)"
+    for job_alert in JOB_ALERTS:
         yield AlertRule(
-            alert=alert,
-            expr=source.gated(alert, in_state),
+            alert=job_alert.alert,
+            expr=source.gated(job_alert.alert, job_alert.expr(source)),
             labels={"severity": "ticket", "source": "job"},
             annotations={
-                "summary": f"{{{{ $labels.batch_job }}}} {meaning}",
+                "summary": f"{{{{ $labels.batch_job }}}} {job_alert.meaning}",
                 "description": f"Its last success ended {success} ago, its last start was {start} ago.",
                 "what_to_type": "reporter runs --job '{{ $labels.batch_job }}'",
             },

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from reporter.family import Metric
-from reporter.generate.alerts import JOB_ALERTS, STALE
+from reporter.generate.alerts import JOB_ALERTS, STALE, Counted
 from reporter.generate.burning import BUDGET_BURN, SEVERITIES, SLO_BURN, Budget, identity_of
 from reporter.generate.prometheus import as_yaml
 from reporter.generate.rules import Source
@@ -37,7 +37,9 @@ def tests_text(source: Source, slos: Sequence[SLO], budgets: Sequence[Budget], r
                 source, BUDGET_BURN, {"budget": budget.name, "severity": pair.severity}, COST_BUDGET_BURN_RATE
             )
             tests += alert.tests(pair)
-    tests += [_job_test(source, state, alert) for state, (alert, _) in JOB_ALERTS.items()]
+    for told in JOB_ALERTS:
+        tests += [] if told.state is None else [_job_test(source, told.state, told.alert)]
+        tests += [] if told.counted is None else [_job_count_test(source, told.counted, told.alert)]
     return as_yaml({"rule_files": [rule_file], "evaluation_interval": f"{_STEP}s", "tests": tests})
 
 
@@ -131,6 +133,28 @@ def _job_test(source: Source, state: str, alert: str) -> Test:
             _is_firing(alert, name, 5, True),
             _is_firing(alert, name, 40, False),
             _is_firing(alert, {"batch_job": "hourly"}, 5, False),
+        ],
+    )
+
+
+def _job_count_test(source: Source, counted: Counted, alert: str) -> Test:
+    """One run is counted in the tenth minute, while the job's state is `ok` all the time."""
+    series = [
+        _series(source.select(AS_OF), f"0+{_STEP}x{2 * _HOUR}"),
+        _series(source.select(JOB_STATE, batch_job="nightly", state="ok"), f"1x{2 * _HOUR}"),
+        _series(source.select(counted.metric, batch_job="nightly", **counted.labels), f"3x9 4x{2 * _HOUR}"),
+        _series(source.select(counted.metric, batch_job="hourly", **counted.labels), f"3x{2 * _HOUR}"),
+    ]
+    name = {"batch_job": "nightly"}
+    return _test(
+        f"{alert}: a run of nightly is counted, and then no more",
+        series,
+        [
+            _is_firing(alert, name, 5, False),
+            _is_firing(alert, name, 15, True),
+            _is_firing(alert, name, 60, True),
+            _is_firing(alert, name, 80, False),
+            _is_firing(alert, {"batch_job": "hourly"}, 15, False),
         ],
     )
 

@@ -16,7 +16,7 @@ from reporter.config.money import CostBudget
 from reporter.report.budgets import read_budgets
 from reporter.report.calls import read_calls
 from reporter.report.events import EventReader
-from reporter.report.jobs import read_job_counts, read_job_totals, read_jobs
+from reporter.report.jobs import ever_counted, read_job_counts, read_job_totals, read_jobs
 from reporter.report.json_form import moment
 from reporter.report.labels import Groups, Labels, read_groups
 from reporter.report.model import ActiveCalls, CallTotals, HistogramTotal, Report, SelfStatus, SLOStatus
@@ -64,7 +64,7 @@ def build(
         budgets=read_budgets(connection, budgets, end, lengths, notes),
         exclusions=_touching(exclusions, counted, end),
         totals=_totals(connection, groups),
-        job_totals=job_totals,
+        job_totals=ever_counted(job_totals),
         job_counts=job_counts,
         active=_active(connection, groups),
         self_status=_self_status(connection, groups, folded),

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from reporter import state
-from reporter.fold.ends import IS_UNFOLDED, LATEST_END, LONGEST_RUN
+from reporter.fold.ends import BACK, IS_UNFOLDED, LATEST_END, LONGEST_RUN
 from reporter.fold.job_events import COUNTS, JUDGED_AT
 from reporter.fold.some_runs import Runs, latest
 from reporter.report.model import JobStatus
@@ -34,11 +34,21 @@ _NOTHING = Expectation()
 
 
 def read_job_totals(connection: Connection) -> dict[str, dict[str, int]]:
-    """How many runs of each job ended since the beginning, by status."""
+    """How many runs of each job ended since the beginning, by status, and how many were lost first (BACK)."""
     totals: dict[str, dict[str, int]] = {}
     for row in connection.execute(text("SELECT batch_job, status, runs FROM job_totals ORDER BY batch_job, status")):
         totals.setdefault(row.batch_job, {})[row.status] = row.runs
     return totals
+
+
+def ever_counted(totals: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    """The same as counters that never fall: a run that was lost and ended after all is in both."""
+    counters = {}
+    for name, runs in totals.items():
+        counters[name] = {status: count for status, count in runs.items() if status != BACK}
+        if BACK in runs:
+            counters[name]["lost"] = runs.get("lost", 0) + runs[BACK]
+    return counters
 
 
 def read_job_counts(connection: Connection, expected: Mapping[str, Expectation]) -> dict[str, dict[str, int]]:
@@ -81,7 +91,8 @@ def read_jobs(
     `totals` and `counts` are those of all runs there ever were.
     """
     rows = connection.execute(text("SELECT * FROM jobs WHERE declared_at_ns <= :as_of"), {"as_of": as_of_ns})
-    declared = {row.batch_job: row for row in rows if row.batch_job in expected}
+    known = {row.batch_job: row for row in rows}
+    declared = {name: row for name, row in known.items() if name in expected}
     unfolded = connection.execute(
         text(f"SELECT batch_job, started_at_ns, ended_at_ns FROM runs WHERE {IS_UNFOLDED}")
     ).fetchall()
@@ -95,6 +106,7 @@ def read_jobs(
     for name in names:
         last = runs.last.get(name, [None])[0]
         ended = {status: n - runs.later[name].get(status, 0) for status, n in totals.get(name, {}).items()}
+        ended.pop(BACK, None)
         if last is None and name not in declared and not any(ended.values()):
             continue  # its runs began later
         job, row = expected.get(name, _NOTHING), declared.get(name)
@@ -106,7 +118,8 @@ def read_jobs(
         starts_ns = [run.started_at_ns for run in starts.get(name, ())][::-1]
         standing = stand(job, _ran(last, as_of_ns), starts_ns, newest_ns, judged, as_of_ns)
         counted = {kind: count - events.later[name][kind] for kind, count in counts.get(name, {}).items()}
-        jobs.append(_status(name, runs, standing, ended, counted, missed_ns))
+        is_retired = name in known and name not in declared
+        jobs.append(_status(name, runs, standing, ended, counted, missed_ns, is_retired=is_retired))
     return tuple(jobs)
 
 
@@ -244,11 +257,14 @@ def _status(
     ended: Mapping[str, int],
     counted: Mapping[str, int],
     missed_ns: list[int],
+    *,
+    is_retired: bool,
 ) -> JobStatus:
     last, done, success = (found.get(name, [None])[0] for found in (runs.last, runs.done, runs.success))
     return JobStatus(
         batch_job=name,
         state=standing.state,
+        is_retired=is_retired,
         last_start_at_ns=None if last is None else last.started_at_ns,
         last_success_at_ns=None if success is None else success.ended_at_ns,
         last_completion_at_ns=None if done is None else done.ended_at_ns,

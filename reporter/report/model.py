@@ -191,6 +191,7 @@ class JobStatus:
 
     batch_job: str
     state: str  # "ok", "running", "late", "missed", "failed", "lost", "overrun" or "unknown"
+    is_retired: bool  # it was in the configuration once and is no more: nobody is told of its state
     last_start_at_ns: int | None
     last_success_at_ns: int | None
     last_completion_at_ns: int | None
@@ -234,7 +235,9 @@ class Report:
     budgets: tuple[BudgetStatus, ...]
     exclusions: tuple[Exclusion, ...]  # that touch any of the SLOs' windows
     totals: tuple[CallTotals, ...]  # of now, not of as_of: counters have no past
-    job_totals: Mapping[str, Mapping[str, int]]  # of now: how many runs of a job ended, by status
+    job_totals: Mapping[
+        str, Mapping[str, int]
+    ]  # of now: how many runs of a job ended, by status; one that came back counts twice
     job_counts: Mapping[str, Mapping[str, int]]  # of now: how many were missed, late, …: what is looked for
     active: tuple[ActiveCalls, ...]  # of now
     self_status: SelfStatus

@@ -89,6 +89,8 @@ ONE = "slos: [{name: up, sli: availability, objective: 99, period: 30d, min_bad_
         (r'result="bad"\} >= 5', 'result="bad"} >= 4'),
         (r"\n *or\n *absent\(reporter_as_of[^\n]*", ""),
         (r"batch_job_state\{job=\"reporter\",state=\"lost\"\} == 1", 'batch_job_state{state="lost"} == 0'),
+        (r" or increase\(batch_job_runs_total[^)]*\) > 0", ""),  # a killed run is told of only if none follows
+        (r"increase\(batch_job_late_runs_total[^)]*\) > 0", 'batch_job_state{state="late"} == 1'),  # within its grace
         (r'slo_burn_rate', "slo_burn_rates"),
     ],
 )  # fmt: skip

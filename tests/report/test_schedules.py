@@ -15,8 +15,10 @@ from sqlalchemy import text
 
 from reporter import cycle
 from reporter.errors import LeaseHeld
+from reporter.family import Labels, Sample
 from reporter.fold import FoldRules, fold
 from reporter.lease import Lease, acquire
+from reporter.metrics import JOB_STATE, families
 from tests.cli import console
 from tests.publish.pushing import configured, exposed
 from tests.report.scheduled import Place, at
@@ -249,6 +251,24 @@ def test_a_job_taken_out_of_the_configuration_is_expected_no_more_and_declared_a
     assert place.job("nightly", "2026-11-06T03:11Z")["missed_runs"] == ["2026-11-05T03:00:00Z", "2026-11-06T03:00:00Z"]
 
 
+def test_a_job_taken_out_of_the_configuration_has_no_state_that_alerts_and_one_never_in_it_does(placed: Placed) -> None:
+    def states(moment: str) -> list[Labels]:
+        told = families(place.report(moment), now_ns=at(moment), duration_seconds=1, sequence=1, version="0")
+        return [
+            s.labels for family in told if family.metric == JOB_STATE for s in family.samples if isinstance(s, Sample)
+        ]
+
+    place = placed(nightly={})
+    for job in ("nightly", "by-hand"):
+        place.run(job, "2026-11-01T12:00Z", "2026-11-01T12:01Z", "failed")
+    place.tick("2026-11-01T12:02Z")
+    failed = (("batch_job", "by-hand"), ("state", "failed"))
+    assert states("2026-11-01T12:02Z") == [failed, (("batch_job", "nightly"), ("state", "failed"))]
+    place.expect()
+    place.tick("2026-11-01T12:03Z")
+    assert states("2026-11-01T12:03Z") == [failed]
+
+
 def test_counts_of_a_job_outlive_its_runs_and_its_events(placed: Placed) -> None:
     place = placed(nightly=NIGHTLY | {"max_concurrent": 1, "min_duration": "1m"})
     place.tick("2026-11-01T12:00Z")
@@ -290,6 +310,20 @@ def test_a_run_that_is_killed_is_lost_at_its_deadline_and_so_is_its_job(
     assert (
         cycle.make_report(place.store, place.config, time.time_ns() + 60 * 10**9, folded=True).jobs[0].state == "lost"
     )
+
+
+def test_a_lost_run_that_ends_after_all_stays_counted_and_the_next_lost_one_counts_as_well(placed: Placed) -> None:
+    place = placed(etl={"max_duration": "1h"})
+    place.run("etl", "2026-11-01T12:00Z")
+    place.tick("2026-11-01T13:30Z")
+    assert place.report("2026-11-01T13:30Z").job_totals["etl"]["lost"] == 1
+    place.run("etl", "2026-11-01T12:00Z", "2026-11-01T14:00Z")
+    job = place.job("etl", "2026-11-01T14:30Z")
+    assert place.report("2026-11-01T14:30Z").job_totals == {"etl": {"lost": 1, "success": 1}}
+    assert (job["lost_runs"], place.report("2026-11-01T14:30Z").jobs[0].runs) == (0, 1)
+    place.run("etl", "2026-11-01T15:00Z")
+    assert place.job("etl", "2026-11-01T17:00Z")["lost_runs"] == 1
+    assert place.report("2026-11-01T17:00Z").job_totals == {"etl": {"lost": 2, "success": 1}}
 
 
 def test_two_reporters_at_once_count_each_due_time_once(placed: Placed) -> None:
