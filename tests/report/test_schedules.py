@@ -169,8 +169,53 @@ def test_an_observed_rhythm_is_late_after_its_usual_gap_and_missed_after_its_lon
     assert missed == [0] * 5 + [2] * 7  # of weekends nothing is known before there was one
     assert place.job("weekday", "2026-10-20T10:00Z")["next_run_at"] == "2026-10-21T09:00:00Z"
     assert place.job("weekday", "2026-10-21T10:30Z")["state"] == "late"
-    job = place.job("weekday", "2026-10-23T10:01Z")
+    job = place.job("weekday", "2026-10-23T11:01Z")
     assert (job["state"], job["missed_runs"][2:]) == ("missed", ["2026-10-21T09:00:00Z"])
+
+
+@pytest.mark.parametrize("every", [24, 1])
+def test_an_observed_rhythm_is_the_same_however_seldom_the_reporter_comes(placed: Placed, every: int) -> None:
+    place = placed(sync={"schedule": "observed"})
+    place.tick("2026-11-02T00:00Z")
+    begin_ns = at("2026-11-02T00:00Z")
+    for hour in range(48):
+        starts_ns = [begin_ns + hour * HOUR_NS + minute * MINUTE_NS for minute in range(0, 60, 5)]
+        if hour == 30:
+            starts_ns = []
+        place.runs("sync", starts_ns)
+        if hour % every == every - 1:
+            place.tick(begin_ns + hour * HOUR_NS + 59 * MINUTE_NS)
+    # missed were those of 30:00 to 30:50; of 30:55 is the run of 31:00, within its grace
+    assert place.counts("sync")["missed"] == 11
+
+
+def test_an_observed_rhythm_knows_weekends_however_often_the_job_runs_on_other_days(placed: Placed) -> None:
+    place = placed(thrice={"schedule": "observed"})
+    begin_ns = at("2026-10-05T00:00Z")  # a Monday, and clocks go back in the third weekend
+    missed = []
+    for day in range(33):
+        for hour in (8, 12, 16):
+            place.tick(begin_ns + day * DAY_NS + hour * HOUR_NS)
+            if day % 7 < 5:
+                back_ns = HOUR_NS if day >= 20 else 0
+                place.runs("thrice", [begin_ns + day * DAY_NS + hour * HOUR_NS + back_ns])
+        missed.append(place.counts("thrice")["missed"])
+    assert missed[7] > 0  # the first weekend could not be known
+    assert missed[-1] == missed[7]
+
+
+@pytest.mark.parametrize("schedule", ["every 24h", "observed"])
+def test_a_day_may_be_an_hour_longer_where_clocks_go_back(placed: Placed, schedule: str) -> None:
+    place = placed(daily={"schedule": schedule})
+    begin_ns = at("2026-10-20T01:00Z")  # 3:00 in Berlin
+    place.tick(begin_ns - HOUR_NS)
+    for day in range(10):
+        start_ns = begin_ns + day * DAY_NS + (HOUR_NS if day >= 5 else 0)
+        place.tick(start_ns - MINUTE_NS)
+        place.runs("daily", [start_ns])
+    assert place.job("daily", start_ns + HOUR_NS)["missed_runs"] == []
+    assert place.counts("daily")["missed"] == 0
+    assert len(place.job("daily", start_ns + 27 * HOUR_NS)["missed_runs"]) == 1
 
 
 @pytest.mark.parametrize("drift_seconds", [0, 40])
