@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
@@ -17,7 +18,7 @@ from reporter.fold.declared import Expected
 from reporter.fold.ends import IS_UNFOLDED, LONGEST_RUN
 from reporter.fold.job_events import JUDGED_AT, Event, count_events
 from reporter.fold.some_runs import started_since
-from reporter.schedule.judge import Missed, Span, Start, made_up_for, overlapping, pace
+from reporter.schedule.judge import Missed, Span, Start, is_late, made_up_for, overlapping, pace
 
 
 def note_runs(connection: Connection, expected: Expected, which: str, parameters: Mapping[str, str]) -> None:
@@ -73,12 +74,13 @@ def _made_up(connection: Connection, expected: Expected, runs: _Runs) -> list[Ev
     for name, open_ in _open_since(connection, earliest).items():
         schedule = expected[name].schedule
         assert schedule is not None
-        for run in runs[name]:
+        for before, run in pairwise([None, *runs[name]]):
+            assert run is not None
             missed = made_up_for(schedule, open_, Start(run.started_at_ns, run.scheduled_for_ns))
             if missed is not None:
                 open_.remove(missed)
                 made_up.append({"job": name, "subject": str(missed.due_at_ns), "at": run.started_at_ns})
-                if run.started_at_ns > missed.over_at_ns:
+                if is_late(schedule, missed, run.started_at_ns, before.started_at_ns if before else None):
                     late.append(Event(name, "late", str(missed.due_at_ns), run.started_at_ns))
     if made_up:
         connection.execute(

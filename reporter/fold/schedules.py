@@ -6,6 +6,7 @@ and due times compared before, outside: on SQLite the jobs wait for a writer.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from sqlalchemy import Connection, Row, text
 from reporter.fold.declared import Expected, read_declared
 from reporter.fold.ends import IS_UNFOLDED, go_by_keys
 from reporter.fold.job_events import Event, count_events
-from reporter.fold.some_runs import latest, started_since
+from reporter.fold.some_runs import started_since, watched
 from reporter.lease import Lease
 from reporter.schedule.due import GAPS, Cron, Observed, rhythm
 from reporter.schedule.expectation import Expectation
@@ -56,13 +57,12 @@ def _to_judge(connection: Connection, expected: Expected, now_ns: int, *, new_ru
 
 def _judged(connection: Connection, expected: Expected, rows: _Declared, now_ns: int) -> dict[str, Judgement]:
     """What changes for each job."""
-    observed = {name for name in rows if isinstance(expected[name].schedule, Observed)}
+    observed = {
+        name: row.judged_until_ns for name, row in rows.items() if isinstance(expected[name].schedule, Observed)
+    }
     since = {name: row.judged_until_ns - _EARLIER_NS for name, row in rows.items() if name not in observed}
     runs = dict(started_since(connection, since, "started_at_ns, scheduled_for_ns"))
-    for name, last in latest(
-        connection, dict.fromkeys(observed, 0), now_ns + 1, "started_at_ns, scheduled_for_ns", limit=GAPS + 1
-    ).items():
-        runs[name] = last[::-1]
+    runs |= watched(connection, observed, now_ns + 1, "started_at_ns, scheduled_for_ns")
     most = max(1, DUES // max(1, len(rows)))
     judged = {}
     for name, row in rows.items():
@@ -78,8 +78,10 @@ def _judge(job: Expectation, row: Row[Any], starts: Sequence[Start], now_ns: int
         return judge_cron(job.schedule, job.start_grace_ns, row.judged_until_ns, starts, now_ns, most)
     assert job.schedule is not None
     starts_ns = [start.started_at_ns for start in starts if start.started_at_ns <= now_ns]
-    observed = rhythm(job.schedule, starts_ns)
     judged_ns = int(row.judged_until_ns)
+    before_ns = starts_ns[: bisect_right(starts_ns, judged_ns)]
+    # of gaps that are to be judged, none is a measure for them, unless nothing else is known
+    observed = rhythm(job.schedule, before_ns if len(before_ns) > GAPS else starts_ns)
     if row.next_due_at_ns is None:  # nothing was due, as no rhythm was known
         judged_ns = max([judged_ns, *starts_ns[-1:]])
     if observed is None:

@@ -9,6 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
+from reporter.schedule.due import GAPS, WATCHED_NS
+
 Runs = Mapping[str, list[Row[Any]]]
 """Runs by job."""
 
@@ -63,6 +65,19 @@ def latest(
         {"jobs": json.dumps(dict(since_ns)), "as_of": as_of_ns},
     )
     return _by_job(rows)
+
+
+def watched(connection: Connection, from_ns: Mapping[str, int], until_ns: int, columns: str) -> Runs:
+    """Each job's runs that started before `until_ns` in which a rhythm is observed: those of WATCHED_NS before its moment and
+    of all the time after it, and in any case the last ones."""
+    since_ns = {name: ns - WATCHED_NS for name, ns in from_ns.items()}
+    last = latest(connection, dict.fromkeys(from_ns, 0), until_ns, columns, limit=GAPS + 1)
+    recent = started_since(connection, since_ns, columns)
+    return {
+        name: [run for run in rows[::-1] if run.started_at_ns < since_ns[name]]
+        + [run for run in recent.get(name, ()) if run.started_at_ns < until_ns]
+        for name, rows in last.items()
+    }
 
 
 def _of(table: str, columns: str) -> str:

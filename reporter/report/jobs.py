@@ -17,10 +17,10 @@ from sqlalchemy import Connection, Row, text
 from reporter import state
 from reporter.fold.ends import BACK, IS_UNFOLDED, LATEST_END, LONGEST_RUN
 from reporter.fold.job_events import COUNTS, JUDGED_AT
-from reporter.fold.some_runs import Runs, latest
+from reporter.fold.some_runs import Runs, latest, watched
 from reporter.report.model import JobStatus
 from reporter.report.windows import round_up
-from reporter.schedule.due import GAPS, Observed
+from reporter.schedule.due import Observed
 from reporter.schedule.expectation import Expectation
 from reporter.schedule.standing import Judged, Ran, Standing, stand
 from reporter.slo.durations import MINUTE_NS, UNITS_NS
@@ -99,8 +99,8 @@ def read_jobs(
     names = sorted({*totals, *declared, *(run.batch_job for run in unfolded)})
     runs = _read_runs(connection, names, unfolded, as_of_ns)
     events = _read_events(connection, as_of_ns, declared)
-    observed = {name: 0 for name, job in expected.items() if isinstance(job.schedule, Observed)}
-    starts = latest(connection, observed, as_of_ns, "started_at_ns", limit=GAPS + 1)
+    observed = {name: as_of_ns for name, job in expected.items() if isinstance(job.schedule, Observed)}
+    starts = watched(connection, observed, as_of_ns, "started_at_ns")
     judged_at_ns = state.get_integer(connection, JUDGED_AT)
     jobs = []
     for name in names:
@@ -115,7 +115,7 @@ def read_jobs(
         if row is not None:
             judged = Judged(row.since_ns, row.judged_until_ns, row.next_due_at_ns, judged_at_ns)
         newest_ns = events.newest_missed(name, row)
-        starts_ns = [run.started_at_ns for run in starts.get(name, ())][::-1]
+        starts_ns = [run.started_at_ns for run in starts.get(name, ())]
         standing = stand(job, _ran(last, as_of_ns), starts_ns, newest_ns, judged, as_of_ns)
         counted = {kind: count - events.later[name][kind] for kind, count in counts.get(name, {}).items()}
         is_retired = name in known and name not in declared

@@ -15,6 +15,7 @@ Source: `cron(8)` of Debian, "Notes on DST"; cronsim, https://github.com/cuu508/
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from reporter.slo.durations import MINUTE_NS, format_duration, parse_duration
+from reporter.slo.durations import MINUTE_NS, UNITS_NS, format_duration, parse_duration
 
 _NS = 10**9
 _NAMED = {
@@ -40,6 +41,8 @@ _FIELDS = (
 _SOME_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 GAPS = 10
 """Of how many of a job's last gaps between starts its own rhythm is made."""
+WATCHED_NS = 15 * UNITS_NS["d"]
+"""For how long no gap that there was is too long: two weekends."""
 FEWEST_GAPS = 3
 
 
@@ -121,14 +124,23 @@ class Rhythm(NamedTuple):
 def rhythm(schedule: Every | Observed, starts_ns: list[int]) -> Rhythm | None:
     """The rhythm of a schedule, given starts in order; None where too few are known to observe one.
 
-    Observed is the median of the last gaps, and no gap is too long that is not longer than the longest of them: a job that
-    pauses at weekends is not missed there.
+    Observed is the median of the last gaps, and no gap is too long that is not longer than the longest of them, or of the last
+    15 days: a job that pauses at weekends is not missed there.
     """
     if isinstance(schedule, Every):
-        return Rhythm(schedule.interval_ns, schedule.interval_ns)
+        return Rhythm(schedule.interval_ns, _on_any_day(schedule.interval_ns))
     last = starts_ns[-GAPS - 1 :]
     gaps = [later - earlier for earlier, later in pairwise(last) if later > earlier]
-    return Rhythm(median_low(gaps), max(gaps)) if len(gaps) >= FEWEST_GAPS else None
+    if len(gaps) < FEWEST_GAPS:
+        return None
+    recent = starts_ns[bisect_left(starts_ns, starts_ns[-1] - WATCHED_NS) :]
+    longest_ns = max(*gaps, *(later - earlier for earlier, later in pairwise(recent)))
+    return Rhythm(median_low(gaps), _on_any_day(longest_ns))
+
+
+def _on_any_day(gap_ns: int) -> int:
+    """A gap of about a day or longer, if clocks go back in it."""
+    return gap_ns + UNITS_NS["h"] if gap_ns >= 20 * UNITS_NS["h"] else gap_ns
 
 
 def parse_schedule(text: str, timezone: str = "UTC") -> Schedule:

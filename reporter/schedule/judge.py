@@ -18,12 +18,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from reporter.schedule.due import Cron, Due, Rhythm, Schedule
+from reporter.schedule.due import Cron, Due, Every, Rhythm, Schedule
 from reporter.schedule.expectation import Expectation
 from reporter.slo.durations import MINUTE_NS
 
-EARLY_NS = 5 * 10**9
-"""How much earlier than due a run may start, by the clock of another machine say."""
+_EARLY_NS = MINUTE_NS
+
+
+def early_ns(schedule: Schedule, due_ns: int) -> int:
+    """How much earlier than due a run may start, by the clock of another machine say: half the interval at most."""
+    if isinstance(schedule, Cron):  # the shortest interval there is, is a minute
+        return _EARLY_NS // 2 if schedule.is_due(due_ns - MINUTE_NS) else _EARLY_NS
+    return min(_EARLY_NS, schedule.interval_ns // 2) if isinstance(schedule, Every) else _EARLY_NS
 
 
 class Start(NamedTuple):
@@ -62,16 +68,21 @@ def judge_cron(
         (unnamed if due_ns is None else named[due_ns]).append(start.started_at_ns)
     dues = cron.after(judged_until_ns)
     due = next(dues, None)
+    since_ns = 0 if due is None else due.at_ns - early_ns(cron, due.at_ns)
     missed: list[Missed] = []
     judged = 0
     while due is not None and due.latest_ns + grace_ns <= now_ns and judged < most:
         following = next(dues, None)
-        until_ns = 2**63 - 1 if following is None else following.at_ns - EARLY_NS
+        next_since_ns = until_ns = 2**63 - 1
+        if following is not None:
+            next_since_ns = until_ns = following.at_ns - min(_EARLY_NS, (following.at_ns - due.at_ns) // 2)
         over_ns = due.latest_ns + grace_ns
-        found = min([*named[due.at_ns], *_first(unnamed, due.at_ns - EARLY_NS, until_ns)], default=None)
+        if due.latest_ns > due.at_ns:  # a later reading of it may be after the next one is due
+            until_ns = max(until_ns, over_ns + 1)
+        found = min([*named[due.at_ns], *_first(unnamed, since_ns, until_ns)], default=None)
         if found is None or found > over_ns:
             missed.append(Missed(due.at_ns, over_ns, until_ns, found))
-        judged_until_ns, due, judged = due.at_ns, following, judged + 1
+        judged_until_ns, due, since_ns, judged = due.at_ns, following, next_since_ns, judged + 1
     return Judgement(judged_until_ns, *expect(due, grace_ns), tuple(missed))
 
 
@@ -118,16 +129,36 @@ def judge_rhythm(
 
 
 def made_up_for(schedule: Schedule, open_: Sequence[Missed], start: Start) -> Missed | None:
-    """Which of the missed due times of a job a run is of, if it came to be known only after they were judged."""
+    """Which of the missed due times of a job a run is of, if it came to be known only after they were judged.
+
+    Those of a rhythm are where they would have been had no run before been even a second early or late, so a run is of the
+    nearest one.
+    """
     named = _named_due(schedule, start)
-    for missed in open_:
-        if named is not None:
-            if missed.due_at_ns == named:
-                return missed
-            continue
-        if missed.due_at_ns - EARLY_NS <= start.started_at_ns < missed.until_ns:
-            return missed
-    return None
+    if named is not None:
+        return next((missed for missed in open_ if missed.due_at_ns == named), None)
+    started_ns = start.started_at_ns
+    found = (missed for missed in open_ if _begin(schedule, missed) <= started_ns < missed.until_ns)
+    if isinstance(schedule, Cron):
+        return next(found, None)
+    return min(found, key=lambda missed: abs(missed.due_at_ns - started_ns), default=None)
+
+
+def is_late(schedule: Schedule, missed: Missed, started_at_ns: int, before_ns: int | None) -> bool:
+    """Whether a run that made up for a missed due time started after its grace; `before_ns` is the start before it, if that
+    came to be known together with it: a rhythm goes on from there, not from where it was thought to have started."""
+    if started_at_ns <= missed.over_at_ns:
+        return False
+    if before_ns is None or isinstance(schedule, Cron):
+        return True
+    return started_at_ns - before_ns > missed.until_ns + missed.over_at_ns - 2 * missed.due_at_ns
+
+
+def _begin(schedule: Schedule, missed: Missed) -> int:
+    """From where on a run is of a due time that was missed."""
+    if isinstance(schedule, Cron):
+        return missed.due_at_ns - early_ns(schedule, missed.due_at_ns)
+    return missed.due_at_ns - (missed.until_ns - missed.due_at_ns) // 2
 
 
 class Span(NamedTuple):

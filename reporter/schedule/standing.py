@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from reporter.schedule.due import Cron, Rhythm, rhythm
+from reporter.schedule.due import Cron, Rhythm, Schedule, rhythm
 from reporter.schedule.expectation import Expectation
-from reporter.schedule.judge import EARLY_NS, pace
+from reporter.schedule.judge import early_ns, pace
 from reporter.slo.durations import MINUTE_NS
 
 _STATES = {"success": "ok", "failed": "failed", "timeout": "overrun", "lost": "lost"}
@@ -65,7 +65,7 @@ def stand(
     state = outcome(expected, last)
     if judged is None or expected.schedule is None:
         return Standing(state, None)
-    if missed_due_ns is not None and (last is None or last.started_at_ns < missed_due_ns - EARLY_NS):
+    if missed_due_ns is not None and not _started_for(expected.schedule, last, missed_due_ns):
         state = "missed"
     now_ns = min(as_of_ns, judged.at_ns)
     if isinstance(expected.schedule, Cron):
@@ -79,8 +79,12 @@ def stand(
         pending_ns = _pending_beat(observed, expected.start_grace_ns, began_ns, now_ns)
         next_ns = began_ns + -(-(as_of_ns - began_ns) // observed.interval_ns) * observed.interval_ns
         next_ns = max(next_ns, began_ns + observed.interval_ns)
-    is_pending = pending_ns is not None and (last is None or last.started_at_ns < pending_ns - EARLY_NS)
+    is_pending = pending_ns is not None and not _started_for(expected.schedule, last, pending_ns)
     return Standing("late" if is_pending and state in ("ok", "unknown") else state, next_ns)
+
+
+def _started_for(schedule: Schedule, last: Ran | None, due_ns: int) -> bool:
+    return last is not None and last.started_at_ns >= due_ns - early_ns(schedule, due_ns)
 
 
 def outcome(expected: Expectation, last: Ran | None) -> str:

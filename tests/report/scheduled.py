@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,15 @@ class Place:
         else:
             fact |= {"status": status, "ended_at": end, "duration_ns": at(end) - at(start)}
         bring_in(self.store, self.directory, [fact])
+
+    def runs(self, job: str, starts_ns: Iterable[int]) -> None:
+        """Bring in runs of 20 seconds, all at once."""
+        facts = [
+            {"kind": "run", "run_id": f"{job} {ns}", "batch_job": job, "started_at_ns": ns, "status": "success",
+             "ended_at_ns": ns + 20 * NS, "duration_ns": 20 * NS}
+            for ns in starts_ns
+        ]  # fmt: skip
+        bring_in(self.store, self.directory, facts)
 
     def tick(self, moment: str | int) -> None:
         """Fold as of a moment."""

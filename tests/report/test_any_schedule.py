@@ -17,7 +17,7 @@ from tests.report.scheduled import MINUTE_NS, Place, at
 from tests.report.test_every_number import empty
 
 BEGIN_NS, MINUTES = at("2026-10-24T23:30Z"), 240  # over the hour that Berlin's clocks repeat
-EARLY_NS = 5 * 10**9
+EARLY_NS = 60 * 10**9
 
 _jobs = st.fixed_dictionaries(
     {
@@ -137,12 +137,11 @@ def _cron_slots(expected: Expectation, runs: list[Any], now_ns: int) -> Any:
     due = next(dues)
     while due.at_ns <= now_ns:
         following = next(dues)
+        until_ns = following.at_ns - EARLY_NS
+        if due.latest_ns > due.at_ns:
+            until_ns = max(until_ns, due.latest_ns + expected.start_grace_ns + 1)
         named = [start for start, *_, named in runs if named == due.at_ns]
-        plain = [
-            start
-            for start, *_, named in runs
-            if named is None and due.at_ns - EARLY_NS <= start < following.at_ns - EARLY_NS
-        ]
+        plain = [start for start, *_, named in runs if named is None and due.at_ns - EARLY_NS <= start < until_ns]
         yield due.at_ns, due.latest_ns + expected.start_grace_ns, min([*named, *plain], default=None)
         due = following
 

@@ -19,9 +19,10 @@ from reporter.family import Labels, Sample
 from reporter.fold import FoldRules, fold
 from reporter.lease import Lease, acquire
 from reporter.metrics import JOB_STATE, families
+from reporter.schedule.due import Cron
 from tests.cli import console
 from tests.publish.pushing import configured, exposed
-from tests.report.scheduled import Place, at
+from tests.report.scheduled import DAY_NS, HOUR_NS, MINUTE_NS, NS, Place, at
 from tests.servers import Server
 
 Placed = Callable[..., Place]
@@ -168,8 +169,108 @@ def test_an_observed_rhythm_is_late_after_its_usual_gap_and_missed_after_its_lon
     assert missed == [0] * 5 + [2] * 7  # of weekends nothing is known before there was one
     assert place.job("weekday", "2026-10-20T10:00Z")["next_run_at"] == "2026-10-21T09:00:00Z"
     assert place.job("weekday", "2026-10-21T10:30Z")["state"] == "late"
-    job = place.job("weekday", "2026-10-23T10:01Z")
+    job = place.job("weekday", "2026-10-23T11:01Z")
     assert (job["state"], job["missed_runs"][2:]) == ("missed", ["2026-10-21T09:00:00Z"])
+
+
+@pytest.mark.parametrize("every", [24, 1])
+def test_an_observed_rhythm_is_the_same_however_seldom_the_reporter_comes(placed: Placed, every: int) -> None:
+    place = placed(sync={"schedule": "observed"})
+    place.tick("2026-11-02T00:00Z")
+    begin_ns = at("2026-11-02T00:00Z")
+    for hour in range(48):
+        starts_ns = [begin_ns + hour * HOUR_NS + minute * MINUTE_NS for minute in range(0, 60, 5)]
+        if hour == 30:
+            starts_ns = []
+        place.runs("sync", starts_ns)
+        if hour % every == every - 1:
+            place.tick(begin_ns + hour * HOUR_NS + 59 * MINUTE_NS)
+    # missed were those of 30:00 to 30:50; of 30:55 is the run of 31:00, within its grace
+    assert place.counts("sync")["missed"] == 11
+
+
+def test_an_observed_rhythm_knows_weekends_however_often_the_job_runs_on_other_days(placed: Placed) -> None:
+    place = placed(thrice={"schedule": "observed"})
+    begin_ns = at("2026-10-05T00:00Z")  # a Monday, and clocks go back in the third weekend
+    missed = []
+    for day in range(33):
+        for hour in (8, 12, 16):
+            place.tick(begin_ns + day * DAY_NS + hour * HOUR_NS)
+            if day % 7 < 5:
+                back_ns = HOUR_NS if day >= 20 else 0
+                place.runs("thrice", [begin_ns + day * DAY_NS + hour * HOUR_NS + back_ns])
+        missed.append(place.counts("thrice")["missed"])
+    assert missed[7] > 0  # the first weekend could not be known
+    assert missed[-1] == missed[7]
+
+
+@pytest.mark.parametrize("schedule", ["every 24h", "observed"])
+def test_a_day_may_be_an_hour_longer_where_clocks_go_back(placed: Placed, schedule: str) -> None:
+    place = placed(daily={"schedule": schedule})
+    begin_ns = at("2026-10-20T01:00Z")  # 3:00 in Berlin
+    place.tick(begin_ns - HOUR_NS)
+    for day in range(10):
+        start_ns = begin_ns + day * DAY_NS + (HOUR_NS if day >= 5 else 0)
+        place.tick(start_ns - MINUTE_NS)
+        place.runs("daily", [start_ns])
+    assert place.job("daily", start_ns + HOUR_NS)["missed_runs"] == []
+    assert place.counts("daily")["missed"] == 0
+    assert len(place.job("daily", start_ns + 27 * HOUR_NS)["missed_runs"]) == 1
+
+
+@pytest.mark.parametrize("drift_seconds", [0, 40])
+def test_runs_of_an_interval_that_become_known_late_are_those_of_the_nearest_due_times(
+    placed: Placed, drift_seconds: int
+) -> None:
+    place = placed(sync={"schedule": "every 15m"})
+    place.tick("2026-11-01T12:00Z")
+    starts_ns = [
+        at("2026-11-01T12:00Z") + number * (15 * MINUTE_NS + drift_seconds * NS) + seconds * NS
+        for number, seconds in enumerate((9, 2, 4, 1, 3, 2, 5, 1, 2, 3, 4, 2))
+    ]
+    place.runs("sync", starts_ns[:1])
+    job = place.job("sync", starts_ns[-1] + 7 * MINUTE_NS)
+    assert (job["state"], len(job["missed_runs"])) == ("missed", 11)
+    place.runs("sync", starts_ns[1:])  # its host was cut off
+    job = place.job("sync", starts_ns[-1] + 7 * MINUTE_NS + NS)
+    assert (job["state"], job["missed_runs"], job["late_runs"]) == ("ok", [], 0)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "evening", "starts"),
+    [
+        ("0,30 2 * * *", "2026-10-24", ["00:00:01", "00:30:01"]),
+        ("0,30 2 * * *", "2026-10-24", ["01:00:01", "01:30:01"]),
+        ("30 2,3 * * *", "2026-03-28", ["01:00:01", "01:30:01"]),
+        ("30 2,3 * * *", "2026-03-28", ["01:30:01"]),
+    ],
+)
+def test_two_times_in_an_hour_that_clocks_change_in_are_not_missed_in_error_by_any_reading(
+    placed: Placed, schedule: str, evening: str, starts: list[str]
+) -> None:
+    job = {"schedule": schedule, "timezone": "Europe/Berlin"}
+    place = placed(ran=job, did_not=job)
+    place.tick(f"{evening}T12:00Z")
+    night_ns = at(f"{evening}T00:00Z") + DAY_NS
+    place.runs("ran", [night_ns + at(f"1970-01-01T{start}Z") for start in starts])
+    place.tick(night_ns + 5 * HOUR_NS)
+    assert [place.counts(name)["missed"] for name in ("ran", "did_not")] == [0, 2]
+
+
+@pytest.mark.parametrize(("schedule", "seconds"), [("*/10 * * * *", 59), ("* * * * *", 29)])
+def test_a_run_that_starts_a_little_early_is_that_of_the_due_time_to_come(
+    placed: Placed, schedule: str, seconds: int
+) -> None:
+    place = placed(sync={"schedule": schedule, "start_grace": "0s"})
+    begin_ns = at("2026-11-01T12:00:00Z")
+    place.tick(begin_ns)
+    cron = place.config.expected["sync"].schedule
+    assert isinstance(cron, Cron)
+    dues_ns = [due.at_ns for due, _ in zip(cron.after(begin_ns), range(5), strict=False)]
+    place.runs("sync", [due_ns - seconds * NS for due_ns in dues_ns])
+    job = place.job("sync", dues_ns[-1])
+    assert (job["state"], job["missed_runs"], job["late_runs"]) == ("ok", [], 0)
+    assert place.counts("sync")["missed"] == 0
 
 
 def test_runs_overlap_where_more_are_under_way_than_may_be_and_both_durations_are_right(placed: Placed) -> None:

@@ -100,8 +100,11 @@ def test_due_times_are_cronsims_in_order_and_from_any_moment_the_same(
 def test_a_rhythm_is_that_of_the_last_starts() -> None:
     assert parse_schedule("every  1h30m") == Every(90 * MINUTE_NS)
     assert rhythm(Every(90 * MINUTE_NS), []) == Rhythm(90 * MINUTE_NS, 90 * MINUTE_NS)
+    assert rhythm(Every(DAY_NS), []) == Rhythm(DAY_NS, 25 * 60 * MINUTE_NS)  # clocks may go back
     observed = parse_schedule("observed")
     assert isinstance(observed, Observed)
     working_days = [day * DAY_NS for week in range(3) for day in range(week * 7, week * 7 + 5)]
-    assert rhythm(observed, working_days) == Rhythm(DAY_NS, 3 * DAY_NS)
+    assert rhythm(observed, working_days) == Rhythm(DAY_NS, 73 * 60 * MINUTE_NS)
+    thrice = [day + hour * 60 * MINUTE_NS for day in working_days for hour in (8, 12, 16)]
+    assert rhythm(observed, thrice) == Rhythm(4 * 60 * MINUTE_NS, 65 * 60 * MINUTE_NS)
     assert rhythm(observed, working_days[:3]) is None
