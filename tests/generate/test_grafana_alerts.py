@@ -112,7 +112,7 @@ def test_texts_are_whole_sentences_that_grafana_can_fill_in(tmp_path: Path) -> N
     assert up["what_to_type"] == "reporter explain 'up'"
     assert up["dashboard"] == r'{{ reReplaceAll "/+\\z" "" externalURL }}/d/reporter-slo?var-slo=up'
     late = found["BatchJobLate / ticket"]
-    assert late["annotations"]["summary"].startswith("{{ $labels.batch_job }} is due and has not started")
+    assert late["annotations"]["summary"].startswith("{{ $labels.batch_job }} started a run after its grace")
     assert "group by (batch_job)" in asked(late)
     for title, rule in found.items():
         texts = " ".join(rule["annotations"].values())
