@@ -31,7 +31,7 @@ COMMANDS = {
     "generate": (
         "reporter.cli.generate",
         "generate",
-        "Write Prometheus' rules and Alertmanager's routes from the SLOs.",
+        "Write rules, routes and dashboards: Prometheus, Alertmanager, Grafana.",
     ),
     "import": (
         "reporter.cli.formats",

@@ -16,7 +16,17 @@ from rich.text import Text
 
 from reporter import cycle
 from reporter.cli.root import Context, moment_option
-from reporter.cli.table import NOTHING, STATE_STYLES, _alert, _budgets, _burn, _grid, _jobs, _left, _of_budgets
+from reporter.cli.table import (
+    NOTHING,
+    STATE_STYLES,
+    alert_line,
+    alerts_of_budgets,
+    budget_table,
+    burn_cell,
+    job_table,
+    left_cell,
+    titled,
+)
 from reporter.cli.terminal import console, fold_progress, shown
 from reporter.errors import ConfigError
 from reporter.report.json_form import as_json, moment
@@ -109,12 +119,12 @@ def _parts(found: Status, width: int, now_ns: int | None) -> Iterator[Renderable
     if made.slos:
         yield _slos(found.slos)
         for slo, alert in found.firing:
-            yield _alert(slo.slo, alert, slo.windows[alert.long].burn_rate, slo.windows[alert.short].burn_rate)
+            yield alert_line(slo.slo, alert, slo.windows[alert.long].burn_rate, slo.windows[alert.short].burn_rate)
     if found.troubled_jobs:
-        yield _jobs(found.troubled_jobs, made.as_of_ns, wide=width >= _WIDE)
+        yield job_table(found.troubled_jobs, made.as_of_ns, wide=width >= _WIDE)
     if made.budgets:
-        yield _budgets(made.budgets)
-        yield from _of_budgets(made.budgets, made.as_of_ns)
+        yield budget_table(made.budgets)
+        yield from alerts_of_budgets(made.budgets, made.as_of_ns)
     yield Text()
     yield _today(found)
     yield from _not_right(found)
@@ -161,7 +171,7 @@ def _verdict(found: Status) -> Text:
 
 
 def _slos(slos: tuple[SLOStatus, ...]) -> Table:
-    table = _grid("SLOs")
+    table = titled("SLOs")
     table.add_column("SLO", overflow="fold")
     table.add_column("state", no_wrap=True)
     table.add_column("error budget left", no_wrap=True)
@@ -171,8 +181,8 @@ def _slos(slos: tuple[SLOStatus, ...]) -> Table:
         now, fires = burn_now(slo), any(alert.firing for alert in slo.alerts)
         table.add_row(
             shown(slo.slo), Text(slo.state.replace("_", " "), style=STATE_STYLES.get(slo.state, "dim")),
-            _left(slo.remaining_ratio), shown(slo.period),
-            Text(NOTHING) if now is None else _burn(now[1], fires) + Text(f" in {now[0]}", style="dim"),
+            left_cell(slo.remaining_ratio), shown(slo.period),
+            Text(NOTHING) if now is None else burn_cell(now[1], fires) + Text(f" in {now[0]}", style="dim"),
         )  # fmt: skip
     return table
 

@@ -61,12 +61,12 @@ def show(console: Console, made: Report, window: str | None = None) -> None:
             for alert in slo.alerts:
                 if alert.firing:
                     long, short = slo.windows[alert.long].burn_rate, slo.windows[alert.short].burn_rate
-                    console.print(_alert(slo.slo, alert, long, short), soft_wrap=True)
+                    console.print(alert_line(slo.slo, alert, long, short), soft_wrap=True)
         for excluded in made.exclusions:
             console.print(_exclusion(excluded), soft_wrap=True)
     if made.budgets:
-        console.print(_budgets(made.budgets))
-        for sentence in _of_budgets(made.budgets, made.as_of_ns):
+        console.print(budget_table(made.budgets))
+        for sentence in alerts_of_budgets(made.budgets, made.as_of_ns):
             console.print(sentence, soft_wrap=True)
     if made.calls:
         label = window or list(made.calls[0].windows)[-1]
@@ -74,19 +74,20 @@ def show(console: Console, made: Report, window: str | None = None) -> None:
             console.print(_calls(made.calls, label))
             _sums(console, made, label)
     if made.jobs:
-        console.print(_jobs(made.jobs, made.as_of_ns, wide=console.width >= 100))
+        console.print(job_table(made.jobs, made.as_of_ns, wide=console.width >= 100))
     for note in made.notes:
         console.print(Text("note: ") + shown(note), soft_wrap=True)
 
 
-def _grid(title: str) -> Table:
+def titled(title: str) -> Table:
+    """An empty table under a title."""
     return Table(
         box=None, padding=(0, 2, 0, 0), title=f"\n{title}", title_justify="left", title_style="bold", header_style="dim"
     )
 
 
 def _slos(slos: tuple[SLOStatus, ...]) -> Table:
-    table = _grid("SLOs")
+    table = titled("SLOs")
     table.add_column("SLO", overflow="fold")
     for name in ("goal", "period", "bad", "SLI"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -97,7 +98,7 @@ def _slos(slos: tuple[SLOStatus, ...]) -> Table:
         goal = f"{plain(Decimal(str(slo.objective_ratio)) * 100)} %"
         table.add_row(
             shown(slo.slo), goal, shown(slo.period), _count(period.bad) if period else NOTHING,
-            _percent(period.sli_ratio if period else None), _left(slo.remaining_ratio),
+            _percent(period.sli_ratio if period else None), left_cell(slo.remaining_ratio),
             Text(slo.state.replace("_", " "), style=STATE_STYLES.get(slo.state, "")),
         )  # fmt: skip
     return table
@@ -108,7 +109,7 @@ def _count(events: int | float) -> str:
 
 
 def _periods(slos: Sequence[SLOStatus]) -> Table:
-    table = _grid("Periods")
+    table = titled("Periods")
     table.add_column("SLO", overflow="fold")
     table.add_column("period", no_wrap=True)
     table.add_column("over", justify="right", no_wrap=True)
@@ -118,7 +119,7 @@ def _periods(slos: Sequence[SLOStatus]) -> Table:
     for slo in slos:
         for period in slo.periods:
             table.add_row(
-                shown(slo.slo), shown(period.period), f"{period.elapsed_ratio:.0%}", _left(period.remaining_ratio),
+                shown(slo.slo), shown(period.period), f"{period.elapsed_ratio:.0%}", left_cell(period.remaining_ratio),
                 _used(period.consumed_of_period_ratio), _used(period.projected_ratio),
                 _gone(period),
             )  # fmt: skip
@@ -146,7 +147,8 @@ def _percent(ratio: float | None) -> str:
     return NOTHING if ratio is None else f"{int(ratio * 10_000 + 1e-7) / 100:.2f} %"
 
 
-def _left(remaining: float | None) -> Text:
+def left_cell(remaining: float | None) -> Text:
+    """What is left of a budget (a ratio), as a bar and in percent."""
     if remaining is None:
         return Text(NOTHING)
     filled = max(0.0, min(1.0, remaining))
@@ -167,7 +169,7 @@ def _burn_rates(slos: tuple[SLOStatus, ...], most: int) -> Iterator[Table]:
 
 
 def _burn_rates_of(slos: tuple[SLOStatus, ...], labels: Sequence[str]) -> Table:
-    table = _grid("Burn rates")
+    table = titled("Burn rates")
     table.add_column("SLO", overflow="fold")
     for label in labels:
         table.add_column(label, justify="right", no_wrap=True)
@@ -176,19 +178,21 @@ def _burn_rates_of(slos: tuple[SLOStatus, ...], labels: Sequence[str]) -> Table:
         cells = []
         for label in labels:
             window = slo.windows.get(label)
-            cells.append(_burn(None if window is None else window.burn_rate, label in alarmed))
+            cells.append(burn_cell(None if window is None else window.burn_rate, label in alarmed))
         table.add_row(shown(slo.slo), *cells)
     return table
 
 
-def _burn(rate: float | None, alarmed: bool) -> Text:
+def burn_cell(rate: float | None, alarmed: bool) -> Text:
+    """A burn rate; `alarmed` where an alert fires by it."""
     if rate is None:
         return Text(NOTHING, style="dim")
     told = "0" if rate == 0 else f"{rate:.2f}" if rate < 9.995 else f"{rate:,.0f}"
     return Text(told + "!" * alarmed, style="bold red" if alarmed else "yellow" if rate > 1 else "")
 
 
-def _alert(name: str, alert: AlertState, long: float | None, short: float | None) -> Text:
+def alert_line(name: str, alert: AlertState, long: float | None, short: float | None) -> Text:
+    """A firing alert in a line: how fast both windows burn."""
     return Text.assemble(
         (alert.severity, "bold red" if alert.severity == "page" else "bold yellow"), " ", shown(name),
         f": {_times(long or 0)} in {alert.long} and {_times(short or 0)} in {alert.short}, both above {alert.factor:g}×",
@@ -199,8 +203,9 @@ def _times(rate: float) -> str:
     return f"{rate:,.0f}×" if rate >= 99.95 else f"{rate:.3g}×"
 
 
-def _budgets(budgets: tuple[BudgetStatus, ...]) -> Table:
-    table = _grid("Cost budgets")
+def budget_table(budgets: tuple[BudgetStatus, ...]) -> Table:
+    """Cost budgets, a row each."""
+    table = titled("Cost budgets")
     table.add_column("budget", overflow="fold")
     for name in ("period", "USD", "spent"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -212,7 +217,7 @@ def _budgets(budgets: tuple[BudgetStatus, ...]) -> Table:
         over = budget.projected_nanousd is not None and budget.projected_nanousd > budget.nanousd
         table.add_row(
             shown(budget.budget), budget.period_name or budget.period, _dollars(budget.nanousd, ""),
-            _dollars(budget.spent_nanousd, misses), _left(budget.remaining_ratio),
+            _dollars(budget.spent_nanousd, misses), left_cell(budget.remaining_ratio),
             Text(_dollars(budget.projected_nanousd, misses), style="yellow" if over else ""),
             Text(budget.state, style=STATE_STYLES.get(budget.state, "")),
         )  # fmt: skip
@@ -223,11 +228,12 @@ def _dollars(nanousd: int | None, misses: str) -> str:
     return "?" if nanousd is None else f"{usd(nanousd):,.2f}{misses}"
 
 
-def _of_budgets(budgets: tuple[BudgetStatus, ...], as_of_ns: int) -> Iterator[Text]:
+def alerts_of_budgets(budgets: tuple[BudgetStatus, ...], as_of_ns: int) -> Iterator[Text]:
+    """What there is to say of budgets: alerts that fire, and money that will not last."""
     for budget in budgets:
         for alert in budget.alerts:
             if alert.firing:
-                yield _alert(budget.budget, alert, budget.burn_rates[alert.long], budget.burn_rates[alert.short])
+                yield alert_line(budget.budget, alert, budget.burn_rates[alert.long], budget.burn_rates[alert.short])
         if budget.exhausted_at_ns is not None:
             gone = (moment(budget.exhausted_at_ns) or "")[:16].replace("T", " ")
             is_past = budget.exhausted_at_ns <= as_of_ns
@@ -242,7 +248,7 @@ def _of_budgets(budgets: tuple[BudgetStatus, ...], as_of_ns: int) -> Iterator[Te
 def _calls(calls: tuple[CallStats, ...], label: str) -> Table:
     alike = _alike(calls)
     names = " · ".join(name for name, _ in calls[0].labels if name not in alike)
-    table = _grid(f"Calls in {label}" + (f", all {', '.join(alike.values())}" if alike else ""))
+    table = titled(f"Calls in {label}" + (f", all {', '.join(alike.values())}" if alike else ""))
     table.add_column(names if len(names) < 20 else "by job, operation, model", overflow="fold")
     for name in ("calls", "bad", "p50", "p95", "p99", "USD"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -293,8 +299,9 @@ def _sums(console: Console, made: Report, label: str) -> None:
         console.print(Text(f"recorders report {occurrences:,}× ") + shown(trouble), soft_wrap=True)
 
 
-def _jobs(jobs: tuple[JobStatus, ...], as_of_ns: int, *, wide: bool) -> Table:
-    table = _grid("Jobs")
+def job_table(jobs: tuple[JobStatus, ...], as_of_ns: int, *, wide: bool) -> Table:
+    """Batch jobs, a row each."""
+    table = titled("Jobs")
     table.add_column("job", overflow="fold")
     table.add_column("state", no_wrap=True)
     for name in ("runs", "failed", "lost", "missed"):
