@@ -229,11 +229,11 @@ def cost_nanousd(call: Call) -> int | None:
         return int(call["cost_nanousd"])
     if not call["model"]:
         return None
+    if "models" in (call.get("flags") or ""):
+        return None  # its tokens are of several models
     if call["input_tokens"] is None and call["output_tokens"] is None:
         refused = call["status"] == "error" and (call.get("http_status") or 0) >= 400  # 500 and the like in these tests
         return 0 if refused else None
-    if "models" in (call.get("flags") or ""):
-        return None  # its tokens are of several models
     return _priced(
         call["provider"], call["model"], call["ended_at_ns"] // (86_400 * NS),
         call["input_tokens"], call["cache_read_tokens"], call["output_tokens"], call.get("price_class"),
