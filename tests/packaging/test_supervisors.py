@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from reporter.cli.exec import _split
 from reporter.cli.root import root
 from reporter.config import parse_config
 from tests.cli.console import SCRIPT
+from tests.servers import binary
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 UNITS = sorted((EXAMPLES / "systemd").iterdir())
@@ -39,14 +39,13 @@ def understood(words: list[str]) -> None:
 
 
 def test_systemd_takes_every_unit(tmp_path: Path) -> None:
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd-analyze is missing: apt-get install systemd")
+    analyze = binary("systemd-analyze", "systemd")
     for unit in UNITS:
         text = unit.read_text().replace("/opt/reporter/bin/reporter", SCRIPT)
         (tmp_path / unit.name).write_text(text)
 
     checked = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", *(str(tmp_path / unit.name) for unit in UNITS)],
+        [analyze, "verify", "--man=no", *(str(tmp_path / unit.name) for unit in UNITS)],
         capture_output=True, text=True, check=False, env=os.environ | {"SYSTEMD_UNIT_PATH": f"{tmp_path}:"},
     )  # fmt: skip
 
