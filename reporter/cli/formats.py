@@ -10,9 +10,9 @@ from typing import Any
 import click
 import yaml
 
+from reporter.cli.output import write_text
 from reporter.cli.root import Context
 from reporter.errors import ConfigError
-from reporter.filesystem import write_whole
 from reporter.formats import monitors, openslo, sloth
 from reporter.formats.model import Choices, Import
 from reporter.formats.native import as_yaml
@@ -120,7 +120,7 @@ def _import_jobs(file: Path, kind: monitors.Read, output: Path | None) -> None:
         raise ConfigError(str(error) if str(error).startswith(str(file)) else f"{file}: {error}") from None
     for sentence in found.left_out:
         click.echo(f"reporter: {sentence}", err=True)
-    _write(found.as_yaml(), output)
+    write_text(found.as_yaml(), output)
     if found.left_out:
         sys.exit(1)
 
@@ -145,7 +145,7 @@ def _import(
     unused = choices.mappings.keys() - found.mapped
     if unused:
         click.echo(f"reporter: warning: --map {', '.join(sorted(unused))}: no such SLO in the files", err=True)
-    _write(as_yaml(found.slos), output)
+    write_text(as_yaml(found.slos), output)
     if found.unmapped:
         sys.exit(1)
 
@@ -200,15 +200,4 @@ def _export(context: Context, write: Callable[[Sequence[SLO]], tuple[str, list[s
     text, untold = write(slos)
     for sentence in untold:
         click.echo(f"reporter: {sentence}", err=True)
-    _write(text, output)
-
-
-def _write(text: str, output: Path | None) -> None:
-    if output is None:
-        click.echo(text, nl=False)
-        return
-    try:
-        write_whole(output, text.encode(), replace=True)
-    except OSError as error:
-        raise ConfigError(f"--output {output}: can't be written: {error.strerror}") from None
-    click.echo(f"reporter: wrote {output}", err=True)
+    write_text(text, output)

@@ -7,11 +7,10 @@ from pathlib import Path
 import click
 
 from reporter import cycle
+from reporter.cli.output import write_text
 from reporter.cli.root import Context, moment_option, since_option
 from reporter.cli.terminal import fold_progress
-from reporter.errors import ConfigError
 from reporter.exclusions import in_force
-from reporter.filesystem import write_whole
 from reporter.html.history import read_page
 from reporter.html.page import render
 
@@ -48,12 +47,4 @@ def html(context: Context, output: Path | None, since: str, as_of: str | None, t
         click.echo("reporter: another reporter is at work; this is what is folded so far", err=True)
     with store.read() as connection:
         page = read_page(connection, made, config.slos, in_force(connection, config), since_ns)
-    text = render(page, title)
-    if output is None:
-        click.echo(text, nl=False)
-        return
-    try:
-        write_whole(output, text.encode(), replace=True)
-    except OSError as error:
-        raise ConfigError(f"--output {output}: can't be written: {error.strerror}") from None
-    click.echo(f"reporter: wrote {output}", err=True)
+    write_text(render(page, title), output)
