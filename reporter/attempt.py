@@ -29,16 +29,18 @@ _CHUNK = 65_536
 _MOST_LINE = 4_096  # bytes of a line that are looked at for `reporter: items=…`
 _LINGER_SECONDS = 0.5  # that output is waited for after the command's end: a child of it may hold the pipe open
 _PATIENCE_SECONDS = 2.0  # with a reader that takes nothing, once the command was stopped and has ended
+_SHELL = "/bin/sh"
 _IGNORED_BY_PYTHON = ("SIGPIPE", "SIGXFSZ")  # the command is not to inherit that
 
 
 class Output:
     """One output of the command: read from a pipe, passed on unchanged and as it comes."""
 
-    __slots__ = ("_line", "error", "items", "open", "ours", "owed", "reading", "waiting", "writing")
+    __slots__ = ("_line", "error", "items", "its", "open", "ours", "owed", "reading", "waiting", "writing")
 
-    def __init__(self, ours: int) -> None:
-        self.ours = ours
+    def __init__(self, its: Sequence[int]) -> None:
+        self.its = its  # the command's descriptors that lead here
+        self.ours = its[0]
         self.reading, self.writing = os.pipe()
         self.open = True
         self.waiting = b""  # read, and not yet passed on
@@ -97,6 +99,14 @@ class Output:
             self.owed = int.from_bytes(fcntl.ioctl(self.reading, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
+def open_outputs() -> list[Output]:
+    """A pipe for each output that is open; one for both where they are one file, because two would not keep the order."""
+    opened = [number for number, stream in ((1, sys.__stdout__), (2, sys.__stderr__)) if stream is not None]
+    if len(opened) == 2 and os.path.sameopenfile(1, 2):
+        return [Output(opened)]
+    return [Output([number]) for number in opened]
+
+
 class Attempt:
     """One go at the command."""
 
@@ -108,6 +118,7 @@ class Attempt:
         self.items: int | None = None
         self.tail = b""
         self.stopped = False  # by a signal or for its time: it shall come to an end
+        self._early: list[int] = []  # signals that came before it was there to get them
         self._own_group = not os.isatty(0)  # on a terminal it stays in front, where it may read
         self._ended_at: float | None = None
         self._kill_at: float | None = None
@@ -116,10 +127,12 @@ class Attempt:
 
     def go(self) -> None:
         """Run it to its end."""
-        outputs = [Output(ours) for ours, stream in ((1, sys.__stdout__), (2, sys.__stderr__)) if stream is not None]
+        outputs = open_outputs()
         try:
             self._start(outputs)
             if self.pid:
+                while self._early:
+                    self.send(self._early.pop(0))
                 self._watch(outputs)
         finally:
             for output in outputs:
@@ -128,18 +141,19 @@ class Attempt:
             self.items = self.items if output.items is None else output.items
             self._look_at(output)
 
+    def end_unstarted(self, number: int) -> None:
+        """End it before it begins, as the signal that was to end it would have."""
+        self._ended(-number)
+
     def _start(self, outputs: Sequence[Output]) -> None:
-        actions = [(os.POSIX_SPAWN_DUP2, output.writing, output.ours) for output in outputs]
-        leads: Any = {"setpgroup": 0} if self._own_group else {}
+        how: dict[str, Any] = {
+            "file_actions": [(os.POSIX_SPAWN_DUP2, output.writing, its) for output in outputs for its in output.its],
+            "setsigdef": [getattr(signal, name) for name in _IGNORED_BY_PYTHON],
+        }
+        if self._own_group:
+            how["setpgroup"] = 0
         try:
-            self.pid = os.posix_spawnp(
-                self.command[0],
-                list(self.command),
-                dict(self.environment),
-                file_actions=actions,
-                setsigdef=[getattr(signal, name) for name in _IGNORED_BY_PYTHON],
-                **leads,
-            )
+            self.pid = spawn(list(self.command), dict(self.environment), how)
         except OSError as error:
             self.exit_code = NOT_FOUND if error.errno == errno.ENOENT else NOT_EXECUTABLE
             self.status, self.error_type = "failed", f"exit {self.exit_code}"
@@ -213,13 +227,15 @@ class Attempt:
         """Output that could not be written is no success, unless it was not wanted."""
         if output.error is None or output.error.errno in (errno.EPIPE, None):
             return
-        say(f"{'stdout' if output.ours == 1 else 'stderr'} of {self.command[0]}: {output.error.strerror}")
+        which = "output" if len(output.its) == 2 else "stdout" if output.ours == 1 else "stderr"
+        say(f"{which} of {self.command[0]}: {output.error.strerror}")
         if self.status == "success":
             self.status, self.error_type, self.exit_code = "failed", errno.errorcode[output.error.errno or 0], 1
 
     def send(self, number: int) -> None:
         """Send a signal to the command's process group."""
         if not self.pid:
+            self._early.append(number)
             return
         try:
             if self._own_group:
@@ -237,6 +253,27 @@ class Attempt:
         except OSError:
             pass
         return self._own_group
+
+
+def spawn(command: list[str], environment: dict[str, str], how: Mapping[str, Any]) -> int:
+    """Start a command as execvp(3) does: what is executable and no program, a script without `#!`, is one for /bin/sh.
+
+    Raises:
+        OSError: it can't be started.
+    """
+    try:
+        return os.posix_spawnp(command[0], command, environment, **how)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise
+    script = command[0] if "/" in command[0] else _found(command[0])
+    return os.posix_spawn(_SHELL, [_SHELL, script, *command[1:]], environment, **how)
+
+
+def _found(name: str) -> str:
+    """Where in $PATH the command is."""
+    paths = (os.path.join(directory, name) for directory in os.get_exec_path())
+    return next((path for path in paths if os.path.isfile(path) and os.access(path, os.X_OK)), name)
 
 
 def say(message: str) -> None:

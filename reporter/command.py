@@ -65,15 +65,17 @@ def execute(recorder: Recorder, command: Sequence[str], settings: Settings) -> i
         LockHeld: another run of the job is under way.
         UsageError: `scheduled_for` is no moment.
     """
+    recording = recorder.job(settings.job, scheduled_for=settings.scheduled_for)
     lock = JobLock(settings.job)
     if settings.lock is not None and not lock.take(settings.lock, settings.lock_wait):
         say(f"{settings.job}: another run is under way; this one is skipped")
         return 0
+    signals = Signals()  # before anything is told of the run, and for good: none may end us before its end is told
     try:
-        with recorder.job(settings.job, scheduled_for=settings.scheduled_for).begin() as run:
+        with recording.begin() as run:
             telling = _tell_start(recorder)
             try:
-                return _attempts(run, command, settings)
+                return _attempts(run, command, settings, signals)
             finally:
                 telling.cancel()
     finally:
@@ -96,20 +98,15 @@ def _tell_start(recorder: Recorder) -> Timer:
     return timer
 
 
-def _attempts(run: ActiveRun, command: Sequence[str], settings: Settings) -> int:
-    signals, number = Signals(), 1
-    try:
-        attempt = signals.attempt = Attempt(command, os.environ, settings)
-        attempt.go()
-        while attempt.exit_code and number <= settings.retries and not signals.stopped:
-            told = f"exit code {attempt.exit_code}; trying again ({number} of {settings.retries})"
-            say(f"{settings.job}: {told} in {settings.retry_delay:g} s")
-            if not signals.stopped_within(settings.retry_delay):
-                number += 1
-                attempt = signals.attempt = Attempt(command, os.environ, settings)
-                attempt.go()
-    finally:
-        signals.restore()
+def _attempts(run: ActiveRun, command: Sequence[str], settings: Settings, signals: Signals) -> int:
+    number, attempt = 1, Attempt(command, os.environ, settings)
+    signals.go(attempt)
+    while attempt.exit_code and number <= settings.retries and not signals.stopped_by:
+        told = f"exit code {attempt.exit_code}; trying again ({number} of {settings.retries})"
+        say(f"{settings.job}: {told} in {settings.retry_delay:g} s")
+        if not signals.stopped_within(settings.retry_delay):
+            number, attempt = number + 1, Attempt(command, os.environ, settings)
+            signals.go(attempt)
     if settings.retries:
         run.set(attempts=number)
     run.items = attempt.items if settings.items_file is None else _items_in(settings.items_file)
@@ -123,28 +120,34 @@ class Signals:
 
     def __init__(self) -> None:
         self.attempt: Attempt | None = None
-        self.stopped = False  # by a signal that means the end
-        heeded = [number for name in _PASSED_ON if signal.getsignal(number := getattr(signal, name)) != signal.SIG_IGN]
-        self._before = {number: signal.signal(number, self._pass_on) for number in heeded}
+        self.stopped_by = 0  # the first signal that means the end
+        for name in _PASSED_ON:
+            number = getattr(signal, name)
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._pass_on)
 
-    def restore(self) -> None:
-        """Handle signals as before."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+    def go(self, attempt: Attempt) -> None:
+        """Run the command, unless a signal ended it before it began."""
+        self.attempt = attempt
+        if self.stopped_by:
+            attempt.end_unstarted(self.stopped_by)
+        else:
+            attempt.go()
 
     def stopped_within(self, seconds: float) -> bool:
         """Wait; whether a signal ended the waiting."""
         until = time.monotonic() + seconds
-        while not self.stopped and (left := until - time.monotonic()) > 0:
+        while not self.stopped_by and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, 0.1))
-        return self.stopped
+        return bool(self.stopped_by)
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
-        self.stopped = self.stopped or number not in (signal.SIGUSR1, signal.SIGUSR2)
+        if number not in (signal.SIGUSR1, signal.SIGUSR2):
+            self.stopped_by = self.stopped_by or number
         by_terminal = number in (signal.SIGINT, signal.SIGQUIT) and os.isatty(0)  # which sent it to the command, too
         if self.attempt is not None:
-            self.attempt.stopped = self.attempt.stopped or self.stopped
-            if not by_terminal:
+            self.attempt.stopped = self.attempt.stopped or bool(self.stopped_by)
+            if not by_terminal or not self.attempt.pid:
                 self.attempt.send(number)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from reporter import cycle
 from reporter.config import parse_config
 from reporter.store import open_store
 from tests.cli.console import SCRIPT, environment
-from tests.servers import wait_for
+from tests.servers import Postgres, wait_for
 
 
 @pytest.fixture
@@ -131,6 +133,51 @@ def test_signals_reach_the_whole_group_and_the_run_says_so(place: tuple[Path, di
     assert (run["status"], run["exit_code"]) == ("failed", 9)
 
 
+def test_a_signal_while_the_start_is_being_told_ends_the_run_before_the_command_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REPORTER_SPOOL_DIR", f"{tmp_path}/spool")
+    url = f"sqlite:///{tmp_path}/locked.db"
+    variables = environment(tmp_path, REPORTER_DATABASE_URL=url, REPORTER_SPOOL_DIR=f"{tmp_path}/spool")
+    place = directory, variables = tmp_path, variables
+    assert execute(place, "--job", "before", "--", "true").returncode == 0
+    command = [SCRIPT, "exec", "--job", "a", "--", "sh", "-c", "touch began; sleep 20"]
+    codes = []
+    for _ in range(8):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")  # telling the start takes 0.2 s: that is where signals shall strike
+            process = subprocess.Popen(command, cwd=directory, env=variables, stderr=subprocess.DEVNULL)
+            wait_for(lambda pid=process.pid: caught(pid, signal.SIGTERM), 20, "signals are handled")
+            process.terminate()
+            codes.append(process.wait(20))
+    assert codes == [143] * 8
+    assert not (directory / "began").exists()
+    told = [run for run in runs(place) if run["batch_job"] == "a"]
+    assert [(run["status"], run["exit_code"], run["error_type"]) for run in told] == [("failed", 143, "SIGTERM")] * 8
+
+
+def caught(pid: int, number: signal.Signals) -> bool:
+    (mask,) = re.findall(r"SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
+    return bool(int(mask, 16) & 1 << number - 1)
+
+
+def test_a_signal_while_the_end_is_being_told_changes_nothing(own_postgres: Postgres, tmp_path: Path) -> None:
+    url = own_postgres.fresh()
+    place = tmp_path, environment(tmp_path, REPORTER_DATABASE_URL=url, REPORTER_SPOOL_DIR=f"{tmp_path}/spool")
+    command = [SCRIPT, "exec", "--job", "a", "--", "sh", "-c", "touch done; exit 3"]
+    with own_postgres.frozen():
+        process = subprocess.Popen(command, cwd=tmp_path, env=place[1], stderr=subprocess.DEVNULL)
+        wait_for(lambda: (tmp_path / "done").exists(), 20, "the command")
+        time.sleep(0.5)
+        process.terminate()
+        assert process.wait(20) == 3
+    assert execute(place, "--job", "next", "--", "true").returncode == 0
+    assert [(run["batch_job"], run["status"], run["exit_code"]) for run in runs(place)] == [
+        ("a", "failed", 3),
+        ("next", "success", 0),
+    ]
+
+
 def test_what_takes_too_long_gets_sigterm_and_then_sigkill(place: tuple[Path, dict[str, str]]) -> None:
     gentle = execute(place, "--job", "a", "--timeout", "300ms", "--", "sleep", "60")
     stubborn = execute(
@@ -178,6 +225,32 @@ def test_two_runs_of_a_job_are_kept_apart_as_the_policy_says(
     (directory / "go").touch()
     assert (first.wait(20), second.wait(20)) == (0, code)
     assert len(runs(place)) == ran
+
+
+def test_ctrl_c_while_it_waits_for_the_lock_is_told_as_a_shell_tells_it(place: tuple[Path, dict[str, str]]) -> None:
+    directory, variables = place
+    command = [SCRIPT, "exec", "--job", "a", "--lock", "wait", "--"]
+    first = subprocess.Popen([*command, "sh", "-c", "touch ready; sleep 60"], cwd=directory, env=variables)
+    wait_for(lambda: (directory / "ready").exists(), 20, "the first run")
+    waiting = subprocess.Popen(
+        [*command, "touch", "ran"], cwd=directory, env=variables, stderr=subprocess.PIPE, text=True
+    )
+    wait_for(lambda: sleeps(waiting.pid), 20, "the second run waits")
+    waiting.send_signal(signal.SIGINT)
+    assert (waiting.communicate(timeout=20)[1], waiting.returncode) == ("", 130)
+    first.terminate()
+    assert first.wait(20) == 143
+    assert not (directory / "ran").exists()
+    assert [run["status"] for run in runs(place)] == ["failed"]
+
+
+def sleeps(pid: int) -> bool:
+    """Whether it does nothing but look at something now and then."""
+    seen = []
+    for _ in range(10):
+        seen.append(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0])
+        time.sleep(0.02)
+    return seen == ["S"] * 10
 
 
 def test_calls_of_the_command_belong_to_its_run(place: tuple[Path, dict[str, str]]) -> None:
@@ -303,6 +376,40 @@ def test_what_python_ignores_the_command_does_not_and_what_nohup_does_it_does(
     )
     (place[0] / "hup.py").write_text(program)
     assert through_shell(place, f"trap '' HUP; $R -- '{sys.executable}' hup.py").stdout == "not told\n"
+
+
+def test_what_goes_to_one_file_stays_in_order_and_what_goes_to_two_stays_apart(
+    place: tuple[Path, dict[str, str]],
+) -> None:
+    (place[0] / "both.sh").write_text("for i in $(seq 200); do echo out $i; echo err $i >&2; done")
+    in_order = "".join(f"out {number}\nerr {number}\n" for number in range(1, 201))
+
+    through_shell(place, "$R -- sh both.sh > both.log 2>&1")
+    through_shell(place, "echo before > appended.log; $R -- sh both.sh >> appended.log 2>> appended.log")
+    piped = through_shell(place, "$R -- sh both.sh 2>&1")
+    apart = through_shell(place, "$R -- sh both.sh")
+
+    assert (place[0] / "both.log").read_text() == in_order
+    assert (place[0] / "appended.log").read_text() == "before\n" + in_order
+    assert (piped.stdout, piped.stderr) == (in_order, "")
+    assert apart.stdout == "".join(f"out {number}\n" for number in range(1, 201))
+    assert apart.stderr == "".join(f"err {number}\n" for number in range(1, 201))
+    assert all(run["output_tail"] == in_order for run in runs(place)[:3])
+
+
+@pytest.mark.parametrize("content", ["exit ${1}3", ""])
+def test_a_script_that_names_no_interpreter_is_one_for_the_shell_as_env_has_it(
+    place: tuple[Path, dict[str, str]], content: str
+) -> None:
+    (place[0] / "bare").write_text(content)
+    (place[0] / "bare").chmod(0o755)
+    (place[0] / "other").mkdir()
+    (place[0] / "other" / "bare").write_text("not executable")
+    paths = f"PATH={place[0]}/other:{place[0]}:$PATH"
+
+    for line in (f"./bare {4}", f"{place[0]}/bare {4}"):
+        assert through_shell(place, f"$R -- {line}").returncode == through_shell(place, f"env {line}").returncode
+    assert through_shell(place, f"{paths} $R -- bare 4").returncode == (43 if content else 0)
 
 
 def test_output_that_cannot_be_written_is_no_success(place: tuple[Path, dict[str, str]]) -> None:

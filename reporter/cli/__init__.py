@@ -81,6 +81,8 @@ def _exec() -> int:
 
     try:
         return main(sys.argv[2:])
+    except KeyboardInterrupt:  # while it waits for a lock; once it is at work it handles that itself
+        return INTERRUPTED
     except ReporterError as error:
         return _say(str(error), error.exit_code)
 
