@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import reporter.config
 import reporter.metrics
+from reporter import config_file
 from reporter.config import Config, default_database, find_config, load_config, parse_config
 from reporter.config.document import parse_document
 from reporter.config.gateway import METRIC_LABELS
@@ -435,6 +436,30 @@ def test_the_file_is_searched_in_order(tmp_path: Path, monkeypatch: pytest.Monke
     named.touch()
     assert find_config(named, environ | {"REPORTER_CONFIG": str(by_variable)}) == named
     assert load_config(named, environ).source == named
+
+
+_LINES = (
+    "database: sqlite:///a.db", "database: 'sqlite:///a.db'", 'database: "sqlite:///${NAME}.db" # b',
+    "database: sqlite:///a b.db", "database: sqlite:///a#b.db", "database: 'sqlite:///a''b.db'",
+    "database: sqlite:///$${a}.db", "database:", "database: |", "database: sqlite:///${NOT}.db",
+    "database : sqlite:///c.db", "  sqlite:///d.db", '"database": sqlite:///e.db', "  more",
+    "# database: sqlite:///f.db", "x: 'a", "y: b'", 'x: "\\', 'y: "', "x: {a: b,", "y: c}", "x: |", "x: &a b", "<<: *a",
+    "---", "...", "slos: []", "z: 1", "- a", "x:\r", "w: plain", "  database: sqlite:///g.db", "\t", "",
+    "# a\rdatabase: sqlite:///h.db", "v: a\u2028database: sqlite:///i.db", "database: !!str sqlite:///j.db",
+    "database: sqlite:///k.db,", "? database", ": sqlite:///l.db",
+)  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(_LINES), max_size=6), st.sampled_from(["\n", "\r\n"]))
+def test_what_is_read_without_a_yaml_reader_is_what_that_reads(lines: list[str], end: str) -> None:
+    text, environ = end.join(lines), {"NAME": "named"}
+    try:
+        told = config_file.database_in(text, environ)
+        document = parse_document(text, "reporter.yaml", environ)
+    except (config_file.Unclear, ConfigError):
+        return
+    if not document.problems:  # `reporter push` would tell them
+        assert told == document.data.get("database")
 
 
 @pytest.mark.parametrize("variable", ["", "REPORTER_CONFIG"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -262,6 +263,67 @@ def test_calls_of_the_command_belong_to_its_run(place: tuple[Path, dict[str, str
     assert [tuple(call) for call in calls] == [("nightly", run["run_id"])]
 
 
+def test_a_run_and_its_command_s_calls_are_where_push_in_the_same_directory_looks(
+    tmp_path: Path, database_url: str
+) -> None:
+    variables = environment(tmp_path, REPORTER_SPOOL_DIR=str(tmp_path / "spool"))
+    (tmp_path / "elsewhere").mkdir()
+    relative = database_url.replace(f"{tmp_path}/", "")  # to the directory that exec is started in
+    (tmp_path / "reporter.yaml").write_text(f"# ours\ndatabase: {json.dumps(relative)}  # here\nslos: []\n")
+    program = "import reporter\nwith reporter.call('step'): pass\nreporter.flush()"
+    command = ["sh", "-c", f'cd elsewhere && exec {sys.executable} -c "{program}"']
+    assert execute((tmp_path, variables), "--job", "a", "--", *command).stderr == ""
+    done = subprocess.run(
+        [SCRIPT, "report", "--format", "json"], cwd=tmp_path, env=variables, capture_output=True, text=True, check=True
+    )
+    told = json.loads(done.stdout)
+    assert [job["batch_job"] for job in told["jobs"]] == ["a"]
+    assert [(call["batch_job"], call["operation"]) for call in told["calls"]] == [("a", "step")]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--config", "mine.yaml", "exec", "--job", "a", "--", "true"],
+        ["exec", "--config", "mine.yaml", "--job", "a", "true"],
+        ["--database", "sqlite:///mine.db", "exec", "--job", "a", "--", "true"],
+        ["exec", "--database=sqlite:///mine.db", "--job", "a", "--", "sh", "-c", "$R exec --job inner true"],
+    ],
+)
+def test_what_the_command_line_says_of_the_database_holds(tmp_path: Path, arguments: list[str]) -> None:
+    (tmp_path / "mine.yaml").write_text("{database: 'sqlite:///mine.db'}")  # takes the YAML reader
+    variables = environment(tmp_path, R=SCRIPT)
+    if "--database" in " ".join(arguments):
+        variables["REPORTER_DATABASE_URL"] = f"sqlite:///{tmp_path}/not.db"
+    done = subprocess.run(
+        [SCRIPT, *arguments], cwd=tmp_path, env=variables, capture_output=True, text=True, check=False, timeout=30
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {path.name for path in tmp_path.glob("*.db")} == {"mine.db"}
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("database: postgresql://u:${NOT_SET}@h/n", "reporter.yaml:1: database: the environment variable NOT_SET is not set"),
+        ("database: mysql://x", "mysql://…: not supported"),
+        ("database: [a]", "must be a URL"),
+        ("database: sqlite:///a.db: b", "is no valid YAML"),
+        ("\xff", "is not UTF-8 text"),
+    ],
+)  # fmt: skip
+def test_a_configuration_that_cannot_be_meant_keeps_no_command_from_running(
+    tmp_path: Path, content: str, why: str
+) -> None:
+    (tmp_path / "reporter.yaml").write_text(content, encoding="latin-1")
+    done = execute((tmp_path, environment(tmp_path)), "--job", "a", "--", "sh", "-c", "echo out; exit 3")
+    assert (done.returncode, done.stdout, done.stderr.count("\n"), why in done.stderr) == (3, "out\n", 1, True), (
+        done.stderr
+    )
+    with closing(sqlite3.connect(tmp_path / ".local/state/reporter/reporter.db")) as connection:
+        assert connection.execute("SELECT batch_job, exit_code FROM runs").fetchall() == [("a", 3)]
+
+
 def test_a_command_whose_reporter_was_killed_is_lost_in_the_end(place: tuple[Path, dict[str, str]]) -> None:
     directory, variables = place
     command = ["sh", "-c", "touch ready; sleep 1"]
@@ -301,6 +363,7 @@ def test_trouble_with_recording_changes_neither_the_code_nor_the_output(tmp_path
         (["--job", "a", "--lock", "maybe", "--", "true"], "must be skip, wait or fail"),
         (["--job", "a", "--retries", "-1", "--", "true"], "must be a number"),
         (["--job"], "needs a value"),
+        (["--job", "a", "--config", "none.yaml", "--", "true"], "there is no such file, though --config names it"),
         (["--job", "a", "--scheduled-for", "noon", "--", "true"], "RFC 3339"),
     ],
 )
@@ -339,11 +402,29 @@ def test_help_is_there_and_it_imports_little(tmp_path: Path) -> None:
         "import sys, reporter.cli; sys.argv = ['reporter', 'exec', '--job', 'a', '--', 'true']\n"
         "try: reporter.cli.main()\nexcept SystemExit: print(*sys.modules)"
     )
-    variables = {**environment(tmp_path), "REPORTER_DATABASE_URL": f"sqlite:///{tmp_path}/a.db"}
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=variables)
+    (tmp_path / "reporter.yaml").write_text(f"database: sqlite:///{tmp_path}/a.db\nslos: []\n")
+    loaded = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment(tmp_path),
+        cwd=tmp_path,
+    )
+    assert (tmp_path / "a.db").exists()
     modules = set(loaded.stdout.split())
     assert "reporter.command" in modules
-    assert not modules & {"click", "pydantic", "sqlalchemy", "rich", "subprocess", "json", "dataclasses", "asyncio"}
+    assert not modules & {
+        "click",
+        "pydantic",
+        "sqlalchemy",
+        "yaml",
+        "rich",
+        "subprocess",
+        "json",
+        "dataclasses",
+        "asyncio",
+    }
 
 
 def through_shell(place: tuple[Path, dict[str, str]], line: str) -> subprocess.CompletedProcess[str]:

@@ -28,7 +28,8 @@ Options:
   --retry-delay LENGTH   Before each further try.  [default: 10s]
   --items-file FILE      Where it writes how many items it did.
   --scheduled-for MOMENT The moment that the schedule meant (RFC 3339).
-  --database URL         Wins over REPORTER_DATABASE_URL.
+  --database URL         Wins over REPORTER_DATABASE_URL, which wins over the one that reporter.yaml names.
+  --config FILE          The reporter.yaml, if not the one that `reporter push` would find.
   -h, --help             Show this message and exit.
 
 Examples:
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError("exec: --job NAME is required: whose run is it?  reporter exec --help shows how")
     if not command or not command[0]:
         raise UsageError("exec: there is no command; write it behind --, as in: reporter exec --job NAME -- ./run.sh")
+    from reporter.cli.exec_database import database
     from reporter.command import Settings, execute
     from reporter.recorder import Recorder
 
@@ -62,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     for name, value in options.items():
         if name in _SETTERS:
             _SETTERS[name](settings, value)
-    recorder = Recorder(options.get("database"))
+    recorder = Recorder(database(options.get("database"), options.get("config")))
     try:
         return execute(recorder, command, settings)
     finally:
@@ -71,6 +73,7 @@ def main(arguments: Sequence[str]) -> int:
 
 _FLAGS = (
     "job", "timeout", "kill-after", "lock", "lock-wait", "retries", "retry-delay", "items-file", "scheduled-for", "database",
+    "config",
 )  # fmt: skip
 
 

@@ -17,5 +17,6 @@ from reporter.cli.root import Context
 @click.pass_obj
 def exec_(context: Context, arguments: tuple[str, ...]) -> None:
     """Run any command as one run of a batch job."""
-    database = [] if context.database_option is None else ["--database", context.database_option]
-    sys.exit(main([*database, *arguments]))
+    given = (("--database", context.database_option), ("--config", context.config_path))
+    told = [word for option, value in given if value is not None for word in (option, str(value))]
+    sys.exit(main([*told, *arguments]))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from reporter import config_file
 from reporter.config.complaints import problems_of
 from reporter.config.document import Document, Problem, parse_document, read_document
 from reporter.config.gateway import Pushgateway
@@ -18,6 +19,7 @@ from reporter.config.jobs import Job
 from reporter.config.model import Config, ReportSettings, Retention, WrittenExclusion, duplicate_names
 from reporter.config.model import database_url as _database_url
 from reporter.config.money import CostBudget
+from reporter.config_file import FILE_NAME
 from reporter.errors import ConfigError
 from reporter.sinks.spool import state_directory
 
@@ -34,8 +36,6 @@ __all__ = [
     "load_config",
     "parse_config",
 ]
-
-FILE_NAME = "reporter.yaml"
 
 
 def load_config(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
@@ -66,20 +66,8 @@ def find_config(path: Path | None = None, environ: Mapping[str, str] = os.enviro
     Raises:
         ConfigError: `path` or $REPORTER_CONFIG names no file.
     """
-    for named, by in ((path, "--config"), (environ.get("REPORTER_CONFIG"), "REPORTER_CONFIG")):
-        if named:
-            if Path(named).is_dir():
-                raise ConfigError(f"{named}: is a directory; {by} must name a file")
-            if not Path(named).exists():  # a pipe is fine
-                raise ConfigError(f"{named}: there is no such file, though {by} names it; `reporter init` writes one")
-            return Path(named)
-    places = [Path(FILE_NAME)]
-    given, home = environ.get("XDG_CONFIG_HOME", ""), environ.get("HOME", "")
-    if os.path.isabs(given):  # the XDG specification ignores relative paths
-        places.append(Path(given, "reporter", FILE_NAME))
-    elif os.path.isabs(home):
-        places.append(Path(home, ".config", "reporter", FILE_NAME))
-    return next((place for place in places if place.is_file()), None)
+    found = config_file.find(None if path is None else str(path), environ)
+    return None if found is None else Path(found)
 
 
 def default_database() -> str:

@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
+from reporter.config_file import read
 from reporter.errors import ConfigError
 
-MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 MAX_VALUES = 50_000
 MAX_NUMBER = 100  # characters of a number or a moment
@@ -75,22 +75,7 @@ def read_document(file: Path, environ: Mapping[str, str]) -> Document:
     Raises:
         ConfigError: it can't be read, is too large, is no UTF-8, or is no YAML mapping.
     """
-    return parse_document(_read(file), str(file), environ)
-
-
-def _read(file: Path) -> str:
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{file}: can't be read: {error.strerror}") from error
-    if len(content) > MAX_BYTES:
-        raise ConfigError(f"{file}: is larger than {MAX_BYTES} bytes; that is no configuration")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{file}:{line}: is not UTF-8 text") from error
+    return parse_document(read(str(file)), str(file), environ)
 
 
 def parse_document(text: str, name: str, environ: Mapping[str, str]) -> Document:
@@ -123,7 +108,7 @@ def read_documents(file: Path) -> list[Document]:
     Raises:
         ConfigError: as `read_document`.
     """
-    loader = _Loader(_read(file))
+    loader = _Loader(read(str(file)))
     documents = []
     try:
         while loader.check_node():

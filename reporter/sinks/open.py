@@ -29,14 +29,23 @@ if TYPE_CHECKING:
         def after_fork_in_child(self) -> None: ...
 
 
+URL = "REPORTER_DATABASE_URL"
+RUN_URL = "REPORTER_RUN_DATABASE_URL"
+"""Where the run is that a process belongs to, told by `reporter exec`, if it is not where URL says."""
+
+
 def default_url() -> str:
-    """The database when none is configured: a SQLite file in the user's state directory."""
-    given = os.environ.get("REPORTER_DATABASE_URL")
+    """The database when none is configured: that of the run this process is of, or a file in the user's state directory."""
+    given = _told()
     if given:
         return given
     from reporter.sinks.spool import state_directory
 
     return "sqlite:///" + os.path.join(state_directory(), "reporter.db")
+
+
+def _told() -> str | None:
+    return os.environ.get(URL) or os.environ.get(RUN_URL)
 
 
 def open_sink(url: str | None, say: Callable[[str], None] = lambda what: None) -> Sink:
@@ -45,7 +54,7 @@ def open_sink(url: str | None, say: Callable[[str], None] = lambda what: None) -
     Raises:
         UsageError: a URL of no known kind.
     """
-    if not url and not os.environ.get("REPORTER_DATABASE_URL"):
+    if not url and not _told():
         from reporter.sinks.spool import has_home
 
         if not has_home():
