@@ -14,6 +14,8 @@ import signal
 import sys
 import time
 
+from reporter.facts import MOST_TAIL
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 TIMED_OUT = 124  # as timeout(1) has it
 NOT_EXECUTABLE, NOT_FOUND = 126, 127  # as shells have it
 _SIGNALLED = 128
-TAIL_BYTES = 8_192
+TAIL_BYTES = 2 * MOST_TAIL  # of which half is kept: a secret that the cut goes through is known by how it began
 _CHUNK = 65_536
 _MOST_LINE = 4_096  # bytes of a line that are looked at for `reporter: items=…`
 _LINGER_SECONDS = 0.5  # that output is waited for after the command's end: a child of it may hold the pipe open
@@ -36,7 +38,7 @@ _IGNORED_BY_PYTHON = ("SIGPIPE", "SIGXFSZ")  # the command is not to inherit tha
 class Output:
     """One output of the command: read from a pipe, passed on unchanged and as it comes."""
 
-    __slots__ = ("_line", "error", "items", "its", "open", "ours", "owed", "reading", "waiting", "writing")
+    __slots__ = ("_line", "error", "items", "its", "no_items", "open", "ours", "owed", "reading", "waiting", "writing")
 
     def __init__(self, its: Sequence[int]) -> None:
         self.its = its  # the command's descriptors that lead here
@@ -47,6 +49,7 @@ class Output:
         self.owed = 0  # bytes that the command had written when it ended, and that are still to be read
         self.error: OSError | None = None  # why it could not be passed on
         self.items: int | None = None
+        self.no_items = b""  # what it said instead of a number of items
         self._line = b""  # that it is in the middle of
 
     def close(self) -> None:
@@ -73,8 +76,11 @@ class Output:
         self._line = lines[-1][:_MOST_LINE]
         for line in lines[:-1]:
             number = line[16:].strip()
-            if line.startswith(b"reporter: items=") and number.isdigit():
-                self.items = int(number)
+            if line.startswith(b"reporter: items="):
+                if number.isdigit():
+                    self.items = int(number)
+                else:
+                    self.no_items = number
         return data
 
     def write(self) -> None:
@@ -225,6 +231,8 @@ class Attempt:
 
     def _look_at(self, output: Output) -> None:
         """Output that could not be written is no success, unless it was not wanted."""
+        if output.no_items:
+            say(f"items={output.no_items[:40].decode('ascii', 'replace')!r}: is no number, and not kept")
         if output.error is None or output.error.errno in (errno.EPIPE, None):
             return
         which = "output" if len(output.its) == 2 else "stdout" if output.ours == 1 else "stderr"

@@ -14,6 +14,7 @@ import signal
 import time
 
 from reporter.attempt import Attempt, say
+from reporter.facts import MOST_TAIL
 from reporter.joblock import JobLock
 from reporter.run import FLUSH_SECONDS
 
@@ -111,8 +112,17 @@ def _attempts(run: ActiveRun, command: Sequence[str], settings: Settings, signal
         run.set(attempts=number)
     run.items = attempt.items if settings.items_file is None else _items_in(settings.items_file)
     if run.open:
-        run.end(attempt.status, attempt.error_type, attempt.exit_code, attempt.tail.decode("utf-8", "replace"))
+        run.end(attempt.status, attempt.error_type, attempt.exit_code, _tail(attempt))
     return attempt.exit_code
+
+
+def _tail(attempt: Attempt) -> str:
+    """The last of its output, without secrets."""
+    if not attempt.tail:
+        return ""
+    from reporter.redaction import redacted
+
+    return redacted(attempt.tail.decode("utf-8", "replace"), attempt.environment)[-MOST_TAIL:]
 
 
 class Signals:

@@ -14,6 +14,7 @@ from decimal import Decimal, InvalidOperation
 
 from reporter import facts
 from reporter.ids import uuid7_of
+from reporter.redaction import redacted
 from reporter.schema import CALL_COLUMNS, INTEGER, RUN_COLUMNS, START_COLUMNS, TABLES, TROUBLE_COLUMNS
 
 TYPE_CHECKING = False
@@ -127,6 +128,8 @@ def _column(kind: str, name: str, value: object, flags: list[str]) -> tuple[str,
         return name, facts.price_class(value)
     if name == _IDS[kind] and value is not None and len(str(value)) > facts.MOST_LABEL:
         raise BadLine(f"{name} is longer than {facts.MOST_LABEL} characters")  # cut, two might be one
+    if name == "output_tail" and isinstance(value, str):
+        value = redacted(value[: 2 * facts.MOST_TAIL])
     return name, facts.text(value, _LONG_TEXT.get(name, facts.MOST_LABEL)) or None  # nobody means anything by ""
 
 

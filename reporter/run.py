@@ -170,7 +170,12 @@ class ActiveRun:
             "run_id": self.run_id, "batch_job": self.name, "started_at_ns": self.started_at_ns, "status": status,
             "host": os.uname().nodename, "pid": os.getpid(),
         }  # fmt: skip
-        items = facts.integer(self.items, facts.MOST_TOKENS, "items", [])
+        flags: list[str] = []
+        items = facts.integer(self.items, facts.MOST_TOKENS, "items", flags)
+        if flags:
+            self.recorder.say(
+                f"{self.name}: items={self.items!r:.40} is no count up to {facts.MOST_TOKENS} and not kept"
+            )
         attributes = facts.attributes(self.attributes)
         if items is not None:
             fact["items"] = items

@@ -100,6 +100,47 @@ def test_what_it_says_of_items_and_the_last_of_its_output_are_kept(place: tuple[
     assert c["scheduled_for_ns"] == 1_793_502_000 * 10**9
 
 
+@pytest.mark.parametrize(
+    ("said", "kept", "told"),
+    [("12 files", None, "items='12 files': is no number"), ("-1", None, "is no number"), ("9" * 30, None, "is no count up to"),
+     (str(2**40), 2**40, "")],
+)  # fmt: skip
+def test_items_that_cannot_be_kept_are_told(
+    place: tuple[Path, dict[str, str]], said: str, kept: int | None, told: str
+) -> None:
+    done = execute(place, "--job", "a", "--", "echo", f"reporter: items={said}")
+    (run,) = runs(place)
+    assert (done.returncode, run["status"], run["items"]) == (0, "success", kept)
+    assert (told in done.stderr, done.stderr.count("items=")) == (True, bool(told)), done.stderr
+
+
+def test_secrets_in_the_output_pass_and_are_not_kept_of_it(place: tuple[Path, dict[str, str]]) -> None:
+    place[1]["SERVICE_API_KEY"] = "canary-1-opaque"
+    filler = "x" * 8_100  # so that the cut goes through the first secret
+    said = f"password=canary-2{filler}\nAuthorization: Bearer canary-3\ncanary-1-opaque\n12 tokens: 12\n"
+    done = execute(place, "--job", "a", "--", "sh", "-c", 'printf %s "$0"; exit 1', said)
+    assert (done.returncode, done.stdout) == (1, said)
+    (run,) = runs(place)
+    assert run["output_tail"] == "password=***\nAuthorization: Bearer ***\n***\n12 tokens: 12\n"
+    line = {
+        "kind": "run",
+        "batch_job": "b",
+        "started_at": 1_764_000_000,
+        "output_tail": "api_key=canary-4",
+        "status": "failed",
+    }
+    (place[0] / "runs.jsonl").write_text(json.dumps(line))
+    subprocess.run([SCRIPT, "ingest", "runs.jsonl"], cwd=place[0], env=place[1], check=True, capture_output=True)
+    shown = subprocess.run(
+        [SCRIPT, "runs", "--format", "json", "--since", "9999d"],
+        cwd=place[0],
+        env=place[1],
+        check=True,
+        capture_output=True,
+    )
+    assert (b"api_key=***" in shown.stdout, b"canary" in shown.stdout) == (True, False)
+
+
 def test_a_hundred_megabytes_of_output_pass_in_little_memory(place: tuple[Path, dict[str, str]]) -> None:
     directory, variables = place
     command = "head -c 100000000 /dev/zero | tr '\\0' x; echo; echo the end; while ! test -e go; do sleep 0.02; done"

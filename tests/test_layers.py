@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "reporter"
 LAYERS = (  # lowest first; a module may import its own layer and those below
-    ("errors", "revision", "schema", "views", "ids", "facts", "lines", "outcome", "usage", "config_file"),
+    ("errors", "revision", "schema", "views", "ids", "facts", "lines", "outcome", "usage", "config_file", "redaction"),
     ("sinks",),
     ("decorate", "call", "run", "trouble", "recorder", "wire", "command", "attempt", "joblock", "inherited"),
     ("", "aws_lambda"),  # reporter/__init__.py, the face of the recording half, and its face for serverless functions
