@@ -13,13 +13,13 @@ from __future__ import annotations
 import os
 
 from reporter import _default, facts
-from reporter.decorate import dress, is_coroutine_function
+from reporter.decorate import decorate, dress, kind_of
 from reporter.errors import UsageError
 from reporter.run import FLUSH_SECONDS, ActiveRun, RunRecording
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
     from typing import Any, TypeVar
 
     from reporter.recorder import Recorder
@@ -33,6 +33,7 @@ START_SHARE = 0.2
 _PLATFORMS = {
     "AWS_LAMBDA_FUNCTION_NAME": "AWS Lambda",
     "K_SERVICE": "Cloud Run",
+    "CLOUD_RUN_JOB": "Cloud Run",
     "WEBSITE_SITE_NAME": "Azure Functions",
 }
 """Where the platform says the function's name, which is the job's if none is given."""
@@ -41,14 +42,15 @@ _PLATFORMS = {
 def handler(
     job: str | None = None, *, recorder: Recorder | None = None, **attributes: object
 ) -> Callable[[Function], Function]:
-    """Decorate a function's entry point, plain or async: each invocation is a run of `job`.
+    """Decorate a function's entry point, of any kind: each invocation is a run of `job`, of a generator until it ends.
 
     Its attributes are `cold_start` (the process's first invocation), `request_id` where the platform says one, and
     `attributes`.  Before it returns, its facts are brought to the database, within what the context's
     `get_remaining_time_in_millis()` leaves; what that is too short for goes with the next invocation of the process.
 
     Raises:
-        UsageError: no name is known; or the database is a SQLite file, which is gone with the function's disk.
+        UsageError: no name is known; or the database is a SQLite file, which is gone with the function's disk.  The latter
+            is raised by an invocation if it became so only after this.
     """
     if callable(job) or job == "":
         raise UsageError('handler() needs brackets, and may have the job\'s name: @handler("thumbnails")')
@@ -56,46 +58,16 @@ def handler(
     name = job or (os.environ[platform] if platform else "")
     if not name:
         raise UsageError('handler() needs the job\'s name here: @handler("thumbnails")')
-    recorder = recorder or _default
-    if platform is not None:
-        _get_ready(recorder, _PLATFORMS[platform])
-    recording = _Invocations(recorder, name, attributes, None)
+    recording = _Invocations(recorder or _default, name, attributes, platform)
+    if recording.suits():
+        from reporter.sinks.shipping import load_driver
 
-    def decorate(function: Function) -> Function:
-        if is_coroutine_function(function):
-
-            async def wrapper(*args: Any, **kwargs: Any) -> Any:
-                with recording.invoked((*args, *kwargs.values())):
-                    return await function(*args, **kwargs)
-
-        else:
-
-            def wrapper(*args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]  # one name, two kinds
-                with recording.invoked((*args, *kwargs.values())):
-                    return function(*args, **kwargs)
-
-        return dress(wrapper, function)  # type: ignore[no-any-return]  # of the function's own kind
-
-    return decorate
-
-
-def _get_ready(recorder: Recorder, platform: str) -> None:
-    """Refuse a database that can't be meant here; import now what a flush needs, while the platform gives most of its CPU."""
-    url = recorder.url if recorder.decide() else None
-    if url is None:
-        return
-    if url.startswith("sqlite"):
-        raise UsageError(
-            f"on {platform} a SQLite file is gone with the function's disk, and each instance would have one of its own;"
-            " set REPORTER_DATABASE_URL=postgresql://USER@HOST/NAME (docs/running.md)"
-        )
-    from reporter.sinks.shipping import load_driver
-
-    load_driver()
+        load_driver()  # now, while the platform gives most of its CPU
+    return recording.dressed
 
 
 class _Invocation(ActiveRun):
-    """A run that knows how much time the platform leaves it."""
+    """A run that knows how much time the platform leaves it, and is brought to the database by who began it."""
 
     __slots__ = ("context",)
 
@@ -103,19 +75,24 @@ class _Invocation(ActiveRun):
         super().__init__(recorder, name, attributes)
         self.context = context
 
-    def begin(self) -> None:
-        """As any run; and its start is in the database before the function's own work, if that can be in time."""
-        super().begin()
+    def flush_seconds(self) -> float:
+        """None within its end itself: `ship_end` does it."""
+        return 0.0
+
+    def ship_start(self) -> None:
+        """Bring its start to the database before the function's own work, if that can be in time."""
         expect_again = getattr(self.recorder.sink, "expect_again", None)
         if expect_again is not None:  # each invocation has a time of its own, and the disk may be gone after it
             expect_again()
         left = self.seconds_left()
         self.recorder.flush(FLUSH_SECONDS if left is None else min(FLUSH_SECONDS, max(0.0, left) * START_SHARE))
 
-    def flush_seconds(self) -> float:
-        """What is left, but for the answer's time; 0 is none."""
+    def ship_end(self) -> None:
+        """Bring all of it there, in what time is left but for the answer's."""
         left = self.seconds_left()
-        return FLUSH_SECONDS if left is None else max(0.0, min(FLUSH_SECONDS, left - RESERVE_SECONDS))
+        seconds = FLUSH_SECONDS if left is None else min(FLUSH_SECONDS, left - RESERVE_SECONDS)
+        if seconds > 0:
+            self.recorder.flush(seconds)
 
     def seconds_left(self) -> float | None:
         """Until the platform ends the invocation; None where it does not say."""
@@ -127,24 +104,122 @@ class _Invocation(ActiveRun):
 class _Invocations(RunRecording):
     """Invocations of one function."""
 
-    __slots__ = ("cold",)
+    __slots__ = ("platform",)
 
-    def __init__(self, *about: Any) -> None:
-        super().__init__(*about)
-        self.cold = True
+    def __init__(self, recorder: Recorder, name: str, attributes: dict[str, object], platform: str | None) -> None:
+        super().__init__(recorder, name, attributes, None)
+        self.platform = platform
+
+    def suits(self) -> bool:
+        """Whether its facts go to a database that outlives the platform's instance, and not to none.
+
+        Raises:
+            UsageError: they would go to a file on its disk.
+        """
+        url = self.recorder.url if self.platform is not None and self.recorder.decide() else None
+        if url is not None and url.startswith("sqlite"):
+            raise UsageError(
+                f"on {_PLATFORMS[self.platform or '']} a SQLite file is gone with the function's disk, and each instance would"
+                " have one of its own; set REPORTER_DATABASE_URL=postgresql://USER@HOST/NAME (docs/running.md)"
+            )
+        return url is not None
 
     def invoked(self, arguments: Iterable[Any]) -> ActiveRun:
         """Begin one, told of by the arguments that the platform gave."""
 
         def make() -> ActiveRun:
-            told: dict[str, object] = {"cold_start": self.cold}
-            self.cold = False
+            global _cold
+            told: dict[str, object] = {"cold_start": _cold}
+            _cold = False
             context, request_id = _context(arguments)
             if request_id is not None:
                 told["request_id"] = request_id
             return _Invocation(self.recorder, self.name, {**told, **self.attributes}, context)
 
+        self.suits()
         return self.begin(make)
+
+    def dressed(self, function: Function) -> Function:
+        """`function`, with each call of it an invocation."""
+        kind = kind_of(function)
+        if kind == "async generator":
+
+            async def wrapper(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+                run = self.invoked((*args, *kwargs.values()))
+                steps = decorate(lambda: run, function)(*args, **kwargs)  # which ends it where `function` ends
+                try:
+                    await _aside(run, "ship_start")
+                    async for value in steps:
+                        yield value
+                except BaseException as error:
+                    run.__exit__(type(error), error, None)  # if that came before its first step
+                    raise
+                finally:
+                    await steps.aclose()
+                    await _aside(run, "ship_end")
+
+        elif kind == "coroutine":
+
+            async def wrapper(*args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]  # one name, four kinds
+                run = self.invoked((*args, *kwargs.values()))
+                try:
+                    with run:
+                        await _aside(run, "ship_start")
+                        return await function(*args, **kwargs)
+                finally:
+                    await _aside(run, "ship_end")
+
+        elif kind == "generator":
+
+            def wrapper(*args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]
+                run = self.invoked((*args, *kwargs.values()))
+                try:
+                    _now(run, "ship_start")
+                    return (yield from decorate(lambda: run, function)(*args, **kwargs))
+                except BaseException as error:
+                    run.__exit__(type(error), error, None)
+                    raise
+                finally:
+                    _now(run, "ship_end")
+
+        else:
+
+            def wrapper(*args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]
+                run = self.invoked((*args, *kwargs.values()))
+                try:
+                    with run:
+                        _now(run, "ship_start")
+                        return function(*args, **kwargs)
+                finally:
+                    _now(run, "ship_end")
+
+        return dress(wrapper, function)  # type: ignore[no-any-return]  # of the function's own kind
+
+
+_cold = True  # until the process's first invocation
+
+
+def _now(run: ActiveRun, ship: str) -> None:
+    """Bring what there is to the database; trouble with that is not the function's."""
+    if not isinstance(run, _Invocation) or not run.recorder.records:
+        return
+    try:
+        getattr(run, ship)()
+    except BaseException as trouble:
+        run.recorder.wall(trouble)
+
+
+async def _aside(run: ActiveRun, ship: str) -> None:
+    """The same, while the event loop goes on: other invocations, and the function's own tasks, wait for no database."""
+    import asyncio
+
+    if asyncio._get_running_loop() is not None:
+        try:
+            await asyncio.to_thread(_now, run, ship)
+            return
+        except RuntimeError:  # no thread is left
+            pass
+    _now(run, ship)  # or it is another library's loop
 
 
 def _context(arguments: Iterable[Any]) -> tuple[Any, str | None]:

@@ -93,9 +93,16 @@ def dress(wrapper: Any, function: Callable[..., Any]) -> Any:
     return wrapper
 
 
+def kind_of(function: object) -> str:
+    """What calling `function` gives: a `generator`, a `coroutine`, an `async generator`, or what a plain `function` does."""
+    flags = _flags(function)
+    kinds = ((_ASYNC_GENERATOR, "async generator"), (_COROUTINE, "coroutine"), (_GENERATOR, "generator"))
+    return next((kind for flag, kind in kinds if flags & flag), "function")
+
+
 def is_coroutine_function(function: object) -> bool:
     """Whether calling `function` gives something to await."""
-    return bool(_flags(function) & _COROUTINE)
+    return kind_of(function) == "coroutine"
 
 
 def _flags(function: object) -> int:

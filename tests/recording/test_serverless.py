@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import psycopg
 import pytest
 
 import reporter
+from reporter import aws_lambda
 from reporter.aws_lambda import handler
 from reporter.config import parse_config
 from reporter.errors import UsageError
@@ -29,7 +30,13 @@ from tests.recording import lambda_runtime
 from tests.servers import Postgres, wait_for
 
 DEAD = "postgresql://nobody@127.0.0.1:9/nothing"
-PLATFORMS = ("AWS_LAMBDA_FUNCTION_NAME", "K_SERVICE", "WEBSITE_SITE_NAME")
+PLATFORMS = ("AWS_LAMBDA_FUNCTION_NAME", "K_SERVICE", "CLOUD_RUN_JOB", "WEBSITE_SITE_NAME")
+
+
+@pytest.fixture(autouse=True)
+def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if nothing had been invoked in it."""
+    monkeypatch.setattr(aws_lambda, "_cold", True)
 
 
 class Runtime:
@@ -213,8 +220,104 @@ def test_it_wraps_any_platforms_entry_point(monkeypatch: pytest.MonkeyPatch) -> 
     assert (main.__name__, main.__doc__) == ("main", "Says it again.")
     assert [(run["batch_job"], json.loads(run["attributes"])) for run in ended(sink)] == [
         ("thumbs", {"cold_start": True, "request_id": "i-7"}),
-        ("plain", {"cold_start": True}),
+        ("plain", {"cold_start": False}),  # one process, one cold start
     ]
+
+
+def test_a_response_that_is_streamed_is_a_run_until_its_last_chunk() -> None:
+    sink = MemorySink()
+    recorder = reporter.Recorder(sink=sink)
+
+    @handler("stream", recorder=recorder)
+    def stream(request: int) -> Iterator[int]:
+        with recorder.call("chunk"):
+            yield request
+        if request == 3:
+            raise ValueError("no such chunk")
+        yield request + 1
+
+    @handler("asynchronous", recorder=recorder)
+    async def astream(request: int) -> AsyncIterator[int]:
+        for chunk in stream(request):
+            yield chunk
+
+    async def consume(request: int) -> list[int]:
+        return [chunk async for chunk in astream(request)]
+
+    chunks = stream(1)
+    assert (next(chunks), [run["status"] for run in sink.runs]) == (1, ["running"])
+    with recorder.call("consumer's"):
+        pass
+    assert (list(chunks), [run["status"] for run in ended(sink)]) == ([2], ["success"])
+    with pytest.raises(ValueError, match="no such chunk"):
+        list(stream(3))
+    left = stream(1)
+    next(left)
+    left.close()
+    sink.runs.clear()
+    assert asyncio.run(consume(5)) == [5, 6]
+    with pytest.raises(ValueError, match="no such chunk"):
+        asyncio.run(consume(3))
+    assert [(run["batch_job"], run["status"], run.get("error_type")) for run in ended(sink)] == [
+        ("stream", "success", None), ("asynchronous", "success", None),
+        ("stream", "failed", "ValueError"), ("asynchronous", "failed", "ValueError"),
+    ]  # fmt: skip
+    assert [call["batch_job"] for call in sink.calls if call["operation"] == "chunk"] == ["stream"] * 5
+
+
+def test_an_event_loop_does_not_wait_for_the_database(own_postgres: Postgres) -> None:
+    url = own_postgres.fresh()
+    recorder = reporter.Recorder(url)
+    gaps = []
+
+    @handler("asynchronous", recorder=recorder)
+    async def entry() -> str:
+        await asyncio.sleep(0)
+        return "done"
+
+    @handler("streamed", recorder=recorder)
+    async def stream() -> AsyncIterator[str]:
+        yield "done"
+
+    async def tick() -> None:
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(0.01)
+            gaps.append(time.monotonic() - began)
+
+    async def main() -> list[str]:
+        ticking = asyncio.create_task(tick())
+        said = [await entry(), *[chunk async for chunk in stream()]]
+        ticking.cancel()
+        return said
+
+    asyncio.run(main())  # what is imported once is
+    gaps.clear()
+    with own_postgres.frozen():
+        began = time.monotonic()
+        assert asyncio.run(main()) == ["done", "done"]
+        took = time.monotonic() - began
+    assert took > 2
+    assert max(gaps) < 1
+    asyncio.run(main())
+    assert rows(url, "SELECT batch_job, status, count(*) FROM runs GROUP BY 1, 2 ORDER BY 1") == [
+        ("asynchronous", "success", 3), ("streamed", "success", 3),
+    ]  # fmt: skip
+    recorder.close()
+
+
+def test_a_database_that_becomes_a_file_later_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLOUD_RUN_JOB", "thumbs")
+    recorder, worked = reporter.Recorder(DEAD), []
+    entry = handler(recorder=recorder)(worked.append)
+    recorder.configure(f"sqlite:///{tmp_path}/jobs.db")
+
+    for _ in (1, 2):
+        with pytest.raises(UsageError, match="on Cloud Run a SQLite file is gone"):
+            entry("event")
+    assert (worked, list(tmp_path.iterdir())) == ([], [])
 
 
 def ended(sink: MemorySink) -> list[dict[str, Any]]:
