@@ -37,7 +37,7 @@ DEFAULT = Roles()
 def statements(roles: Roles = DEFAULT) -> Iterator[str]:
     """The SQL, to be run by a superuser after the first `reporter db upgrade`, and by the migrator after later ones.
 
-    Twice is once: roles that are there stay as they are.
+    Twice is once: roles that are there stay, and have afterwards what is granted here and no more.
     """
     schema = _quoted(roles.schema)
     for role, settings in (
@@ -47,10 +47,13 @@ def statements(roles: Roles = DEFAULT) -> Iterator[str]:
         (roles.asker, "default_transaction_read_only = on"),
     ):
         yield _role(role, settings)
+    # Until 14, everybody may create tables in the schema `public`, and a function there that others take for another.
+    yield f"REVOKE CREATE ON SCHEMA {schema} FROM {_everybody(roles)}"
     yield f"GRANT USAGE, CREATE ON SCHEMA {schema} TO {_quoted(roles.migrator)}"
     for kind, names in (("TABLE", (*TABLES, _VERSION_TABLE)), ("VIEW", tuple(VIEWS))):
         for name in names:
             yield f"ALTER {kind} {schema}.{name} OWNER TO {_quoted(roles.migrator)}"
+    yield f"REVOKE ALL ON {_named(schema, [*TABLES, _VERSION_TABLE, *VIEWS])} FROM {_everybody(roles)}"
     for role in (roles.reporter, roles.recorder, roles.asker):
         yield f"GRANT USAGE ON SCHEMA {schema} TO {_quoted(role)}"
     reporter, recorder, asker = _quoted(roles.reporter), _quoted(roles.recorder), _quoted(roles.asker)
@@ -63,6 +66,11 @@ def statements(roles: Roles = DEFAULT) -> Iterator[str]:
     ends = ", ".join(name for name in RUN_COLUMNS if name != "run_id")
     yield f"GRANT UPDATE ({ends}) ON {schema}.runs TO {recorder}"
     yield f"GRANT SELECT ON {_named(schema, VIEWS)} TO {asker}"
+
+
+def _everybody(roles: Roles) -> str:
+    """All but the migrator."""
+    return ", ".join(["PUBLIC", *map(_quoted, (roles.reporter, roles.recorder, roles.asker))])
 
 
 def _role(name: str, settings: str) -> str:

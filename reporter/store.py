@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
@@ -20,6 +21,8 @@ from reporter.sinks.postgresql import misread, without_secrets
 from reporter.sinks.sqlite import create
 
 BUSY_SECONDS = 5.0
+OLDEST_POSTGRES = 12
+"""The oldest that the tests pass on; docs/postgres.md names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ def open_store(url: str, *, must_exist: bool = False, check_version: bool = True
         event.listen(engine, "connect", _set_pragmas)
     else:
         engine = create_engine(parsed, poolclass=NullPool, hide_parameters=True, connect_args={"connect_timeout": 10})
+        event.listen(engine, "connect", _refuse_too_old, insert=True)  # before anything is asked of it
     store = Store(engine, shown, dialect)
     if check_version:
         _check_version(store)
@@ -148,6 +152,14 @@ def _create(path: Path) -> None:
 def _set_pragmas(connection: sqlite3.Connection, record: object) -> None:
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA cache_size = -32768")  # a chunk of the fold; the default spills it to disk half-way
+
+
+def _refuse_too_old(connection: Any, record: object) -> None:
+    found = connection.info.server_version // 10_000
+    if found < OLDEST_POSTGRES:
+        raise StoreError(
+            f"the server is Postgres {found}; reporter needs {OLDEST_POSTGRES} or newer: upgrade the server"
+        )
 
 
 def _check_version(store: Store) -> None:

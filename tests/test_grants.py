@@ -70,6 +70,23 @@ def test_a_recorder_appends(
     assert capfd.readouterr().err == ""
 
 
+def test_what_was_granted_before_is_taken_back(postgres: Postgres, granted: str) -> None:
+    with psycopg.connect(postgres.url(granted)) as connection:
+        connection.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")  # as every database until Postgres 14 has it
+        connection.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {ROLES.recorder}, {ROLES.asker}, PUBLIC")
+        connection.execute(f"GRANT SELECT (output_tail), UPDATE (host) ON runs TO {ROLES.asker}")
+        for statement in statements():
+            connection.execute(statement)
+
+    for role in (ROLES.recorder, ROLES.asker, ROLES.reporter):
+        url = postgres.url(granted, role)
+        assert refused(
+            url, "CREATE TABLE mine (a int)", "TRUNCATE calls", "SELECT version_num FROM alembic_version"
+        ) == (["SELECT version_num FROM alembic_version"] if role == ROLES.reporter else [])
+    assert refused(postgres.url(granted, ROLES.recorder), "DELETE FROM calls", "SELECT output_tail FROM runs") == []
+    assert refused(postgres.url(granted, ROLES.asker), "SELECT run_id FROM runs", "SELECT output_tail FROM runs") == []
+
+
 def test_a_recorder_does_no_more(
     granted: str, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,9 +6,11 @@ It adds a column to calls, and an index.
 from __future__ import annotations
 
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -18,6 +20,7 @@ import reporter
 from reporter import migrate
 from reporter.errors import SchemaError
 from reporter.store import open_store
+from tests.cli import console
 from tests.cli.console import environment
 
 ROOT = Path(__file__).parent.parent
@@ -206,3 +209,26 @@ def test_this_release_refuses_a_newer_database_and_its_recorder_keeps_recording(
     assert recorded(database_url) == ["after", "before"]
     assert following.run("-m", "reporter", "report", url=database_url)[0] == 0
     assert migrate.current(database_url) == "0002"
+
+
+def test_a_server_that_is_too_old_is_told_so_by_whatever_connects(tmp_path: Path) -> None:
+    def answer(listening: socket.socket) -> None:
+        """As Postgres 11 does, until it is asked something."""
+        while True:
+            try:
+                client = listening.accept()[0]
+            except OSError:
+                return
+            with client:
+                client.recv(4_096)
+                told = ((b"R", bytes(4)), (b"S", b"server_version\0" + b"11.22\0"), (b"Z", b"I"))
+                client.sendall(b"".join(kind + (len(rest) + 4).to_bytes(4, "big") + rest for kind, rest in told))
+                client.recv(4_096)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=answer, args=(listening,), daemon=True).start()
+        url = f"postgresql://u@127.0.0.1:{listening.getsockname()[1]}/n?sslmode=disable&gssencmode=disable"
+        for command in (["report"], ["db", "upgrade"], ["db", "check"], ["db", "current"]):
+            done = console.run(tmp_path, "--database", url, *command)
+            assert done.returncode == 1
+            assert "the server is Postgres 11; reporter needs 12 or newer: upgrade the server" in done.stderr
