@@ -20,8 +20,7 @@ from reporter.run import FLUSH_SECONDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from threading import Timer
+    from collections.abc import Callable, Sequence
     from types import FrameType
 
     from reporter.recorder import Recorder
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 
 START_SECONDS = 2.0
 """A command that runs for longer is known to be under way: its start waits for its end no longer."""
+MOST_WAIT_SECONDS = 300.0
+"""Until it is tried again to tell it, at first five times as soon as the time before."""
 _PASSED_ON = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 
 
@@ -74,32 +75,51 @@ def execute(recorder: Recorder, command: Sequence[str], settings: Settings) -> i
     signals = Signals()  # before anything is told of the run, and for good: none may end us before its end is told
     try:
         with recording.begin() as run:
-            telling = _tell_start(recorder)
+            stop_telling = _tell_start(recorder)
             try:
-                return _attempts(run, command, settings, signals)
+                attempt = _attempts(run, command, settings, signals)
             finally:
-                telling.cancel()
+                stop_telling()
+            run.items = attempt.items if settings.items_file is None else _items_in(settings.items_file)
+            if run.open:
+                run.end(attempt.status, attempt.error_type, attempt.exit_code, _tail(recorder, attempt))
+            return attempt.exit_code
     finally:
         lock.release()
 
 
-def _tell_start(recorder: Recorder) -> Timer:
+def _tell_start(recorder: Recorder) -> Callable[[], None]:
     """Bring the start to the database, if the command takes a while: who waits for it shall not miss it.
 
-    Beside the command, which waits for nothing, and not for so long that no time is left for the end.
+    Beside the command, which waits for nothing; so what fails here takes none of the time that there is for the end.
+    What is returned stops it.
     """
-    from threading import Timer
+    from threading import Event, Lock, Thread
 
-    timer = Timer(START_SECONDS, recorder.flush, kwargs={"timeout": FLUSH_SECONDS / 2})
-    timer.daemon = True
+    over, guard = Event(), Lock()
+
+    def tell() -> None:
+        seconds = START_SECONDS
+        while not over.wait(seconds) and not recorder.flush(FLUSH_SECONDS / 2):
+            with guard:
+                if over.is_set():  # what was paid is the end's to pay
+                    return
+                getattr(recorder.sink, "expect_again", int)()
+            seconds = min(5 * seconds, MOST_WAIT_SECONDS)
+
+    def stop() -> None:
+        with guard:
+            over.set()
+
     try:
-        timer.start()
+        Thread(target=tell, name="reporter-start", daemon=True).start()
     except RuntimeError:  # no thread is left: it is told with the end
         pass
-    return timer
+    return stop
 
 
-def _attempts(run: ActiveRun, command: Sequence[str], settings: Settings, signals: Signals) -> int:
+def _attempts(run: ActiveRun, command: Sequence[str], settings: Settings, signals: Signals) -> Attempt:
+    """The last of them."""
     number, attempt = 1, Attempt(command, os.environ, settings)
     signals.go(attempt)
     while attempt.exit_code and number <= settings.retries and not signals.stopped_by:
@@ -110,19 +130,20 @@ def _attempts(run: ActiveRun, command: Sequence[str], settings: Settings, signal
             signals.go(attempt)
     if settings.retries:
         run.set(attempts=number)
-    run.items = attempt.items if settings.items_file is None else _items_in(settings.items_file)
-    if run.open:
-        run.end(attempt.status, attempt.error_type, attempt.exit_code, _tail(attempt))
-    return attempt.exit_code
+    return attempt
 
 
-def _tail(attempt: Attempt) -> str:
-    """The last of its output, without secrets."""
+def _tail(recorder: Recorder, attempt: Attempt) -> str:
+    """The last of its output, without secrets; nothing, if that can't be told."""
     if not attempt.tail:
         return ""
-    from reporter.redaction import redacted
+    try:
+        from reporter.redaction import redacted
 
-    return redacted(attempt.tail.decode("utf-8", "replace"), attempt.environment)[-MOST_TAIL:]
+        return redacted(attempt.tail.decode("utf-8", "replace"), attempt.environment)[-MOST_TAIL:]
+    except Exception as trouble:
+        recorder.wall(trouble)
+        return ""
 
 
 class Signals:

@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
@@ -163,7 +164,7 @@ def test_signals_reach_the_whole_group_and_the_run_says_so(place: tuple[Path, di
     directory, variables = place
     child = "trap 'echo child >> told; exit' TERM; touch ready; while :; do sleep 0.05; done"
     (directory / "child.sh").write_text(child)
-    script = "sh child.sh & trap 'echo parent >> told; wait; exit 9' TERM; wait; wait"
+    script = "trap 'echo parent >> told; wait; exit 9' TERM; sh child.sh & wait; wait"
     process = subprocess.Popen(
         [SCRIPT, "exec", "--job", "long", "--", "sh", "-c", script], cwd=directory, env=variables
     )
@@ -218,6 +219,35 @@ def test_a_signal_while_the_end_is_being_told_changes_nothing(own_postgres: Post
         ("a", "failed", 3),
         ("next", "success", 0),
     ]
+
+
+@pytest.mark.parametrize("seconds", [0, 3])  # it ends before its start is told; amid that
+def test_a_postgres_that_stands_still_costs_a_command_its_deadline_once_and_after_its_end(
+    own_postgres: Postgres, tmp_path: Path, seconds: float
+) -> None:
+    url = own_postgres.fresh()
+    place = tmp_path, environment(tmp_path, REPORTER_DATABASE_URL=url, REPORTER_SPOOL_DIR=f"{tmp_path}/spool")
+    command = ["--job", "a", "--", "sh", "-c", f"date +%s.%N; sleep {seconds}; date +%s.%N; exit 5"]
+
+    def measured() -> tuple[float, float, float]:
+        """How long it took until the command began, how long it lasted, and how long after it."""
+        before = time.time()
+        done = execute(place, *command)
+        began, ended = map(float, done.stdout.split())
+        assert done.returncode == 5
+        return began - before, ended - began, time.time() - ended
+
+    with own_postgres.frozen():
+        before, lasted, after = measured()
+    usually = measured()
+
+    slack = 1.5  # Python's start, psycopg's, and a machine that has other work
+    assert before < usually[0] + slack
+    assert lasted < seconds + slack
+    assert after < 2 + slack
+    with psycopg.connect(url) as connection:
+        told = connection.execute("SELECT status, exit_code FROM runs").fetchall()
+    assert told == [("failed", 5)] * 2
 
 
 def test_what_takes_too_long_gets_sigterm_and_then_sigkill(place: tuple[Path, dict[str, str]]) -> None:
@@ -413,25 +443,41 @@ def test_misuse_is_told_before_anything_runs(tmp_path: Path, arguments: list[str
     assert (refused.returncode, why in refused.stderr) == (2, True), refused.stderr
 
 
+def statuses(url: str) -> list[str]:
+    with psycopg.connect(url) as connection:
+        return [status for (status,) in connection.execute("SELECT status FROM runs").fetchall()]
+
+
 def test_a_command_under_way_is_known_on_the_server_though_no_reporter_ships_its_spool(
-    place: tuple[Path, dict[str, str]],
+    postgres_url: str, tmp_path: Path
 ) -> None:
-    directory, variables = place
-    process = subprocess.Popen([SCRIPT, "exec", "--job", "a", "--", "sleep", "60"], cwd=directory, env=variables)
-    store = open_store(variables["REPORTER_DATABASE_URL"])
-
-    def told() -> list[str]:
-        with store.read() as connection:
-            return [*connection.execute(text("SELECT status FROM runs")).scalars()]
-
+    variables = environment(tmp_path, REPORTER_DATABASE_URL=postgres_url, REPORTER_SPOOL_DIR=f"{tmp_path}/spool")
+    process = subprocess.Popen([SCRIPT, "exec", "--job", "a", "--", "sleep", "60"], cwd=tmp_path, env=variables)
     try:
-        wait_for(lambda: told() == ["running"], 20, "the start of the run")
+        wait_for(lambda: statuses(postgres_url) == ["running"], 40, "the start of the run")
         process.terminate()
         assert process.wait(20) == 143
-        assert told() == ["failed"]
+        wait_for(lambda: statuses(postgres_url) == ["failed"], 1, "its end")
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_start_that_a_server_in_trouble_did_not_take_is_told_when_it_does(
+    own_postgres: Postgres, tmp_path: Path
+) -> None:
+    url = own_postgres.fresh()
+    variables = environment(tmp_path, REPORTER_DATABASE_URL=url, REPORTER_SPOOL_DIR=f"{tmp_path}/spool")
+    command = [SCRIPT, "exec", "--job", "a", "--", "sleep", "60"]
+    with own_postgres.frozen():
+        process = subprocess.Popen(command, cwd=tmp_path, env=variables, stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        assert "Postgres took nothing" in process.stderr.readline()
+    try:
+        wait_for(lambda: statuses(url) == ["running"], 60, "the start of the run")
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_help_is_there_and_it_imports_little(tmp_path: Path) -> None:
