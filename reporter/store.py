@@ -22,7 +22,7 @@ from reporter.sinks.sqlite import create
 
 BUSY_SECONDS = 5.0
 OLDEST_POSTGRES = 12
-"""The oldest that the tests pass on; docs/postgres.md names it."""
+"""The oldest that is tried; docs/postgres.md names it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ Usage: reporter exec --job NAME [OPTIONS] -- COMMAND [ARGUMENTS…]
 
 Options:
   --job NAME             Whose run it is.  Required.
-  --timeout LENGTH       After so long, like 90s or 2h, SIGTERM; exit 124, as timeout(1) has it. 0 is no limit.
+  --timeout LENGTH       After so long, like 90s or 2h, SIGTERM; exit 124, as timeout(1) has it. 0 is no limit. Of each try.
   --kill-after LENGTH    From SIGTERM to SIGKILL.  [default: 10s]
   --lock skip|wait|fail  What to do while another run of the job is under way on this machine: exit 0, wait, exit 75.
   --lock-wait LENGTH     With --lock wait: how long at most, then exit 75.
