@@ -72,7 +72,7 @@ class PostgresSink:
         try:
             if self._done > begun:  # a shipping that began after the hand-over has taken it along
                 return True
-            problem = self._ship(began + timeout - self._paid_seconds)
+            problem = self._ship(began, timeout - self._paid_seconds)
             self.problem = problem and (
                 f"Postgres took {problem}; facts wait in {self.spool.directories[0]}"
                 " for the next run that can reach it, or for: reporter ingest --spool"
@@ -87,8 +87,8 @@ class PostgresSink:
         """What failed before says nothing of the next flush, which may take its whole time."""
         self._paid_seconds = 0.0
 
-    def _ship(self, deadline: float) -> str:
-        """How much was not shipped and why; nothing when all was."""
+    def _ship(self, began: float, seconds: float) -> str:
+        """How much was not shipped by `seconds` after `began`, and why; nothing when all was."""
         from threading import Thread
 
         from reporter.sinks.shipping import Shipping
@@ -96,9 +96,9 @@ class PostgresSink:
         unreadable = misread(self.url)
         if unreadable:
             return f"nothing: {unreadable}"
-        timeout = max(0.0, deadline - monotonic())
+        deadline = began + seconds
         if self._thread is not None:
-            self._thread.join(timeout)
+            self._thread.join(max(0.0, deadline - monotonic()))
             if self._thread.is_alive():  # cut off long ago, and still looking up a name
                 return "nothing: still no answer"
         self._begun = number = self._begun + 1
@@ -124,7 +124,7 @@ class PostgresSink:
                 shipping.cut()
         if in_time == ("",):
             self._done = number
-        reason = in_time[0] if in_time else f"no answer within {timeout:.2g} s"
+        reason = in_time[0] if in_time else f"no answer within {seconds:.2g} s"
         if shipping.lines:
             return reason and f"only {shipping.lines} facts: {reason}"
         return reason and f"nothing: {reason}"
