@@ -20,6 +20,9 @@ from reporter.sinks.postgresql import misread, without_secrets
 from reporter.sinks.sqlite import create
 
 BUSY_SECONDS = 5.0
+IDLE_SECONDS = 60
+"""After so long without a word in mid-transaction Postgres ends it, so that who was suspended or cut off lets go of its rows,
+the lease's among them.  We pause for seconds at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,10 @@ class Store:
             if self.dialect == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
-                connection.exec_driver_sql(f"SET TRANSACTION ISOLATION LEVEL {isolation}")
+                connection.exec_driver_sql(
+                    f"SET TRANSACTION ISOLATION LEVEL {isolation};"
+                    f" SET LOCAL idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'"
+                )
             yield connection
             connection.commit()
 
