@@ -20,6 +20,10 @@ from reporter.sinks.postgresql import misread, without_secrets
 from reporter.sinks.sqlite import create
 
 BUSY_SECONDS = 5.0
+PATIENCE = {
+    "connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000,
+}  # fmt: skip
+"""libpq's parameters, unless the URL has them: that the server's machine is gone is noticed in a minute, not hours."""
 IDLE_SECONDS = 60
 """After so long without a word in mid-transaction Postgres ends it, so that who was suspended or cut off lets go of its rows,
 the lease's among them.  We pause for seconds at most."""
@@ -107,7 +111,8 @@ def open_store(url: str, *, must_exist: bool = False, check_version: bool = True
         engine = create_engine(parsed, poolclass=NullPool, hide_parameters=True, creator=connect)
         event.listen(engine, "connect", _set_pragmas)
     else:
-        engine = create_engine(parsed, poolclass=NullPool, hide_parameters=True, connect_args={"connect_timeout": 10})
+        patience = {name: value for name, value in PATIENCE.items() if name not in parsed.query}
+        engine = create_engine(parsed, poolclass=NullPool, hide_parameters=True, connect_args=patience)
     store = Store(engine, shown, dialect)
     if check_version:
         _check_version(store)

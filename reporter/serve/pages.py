@@ -19,8 +19,8 @@ from reporter.serve.standing import Standing
 
 OPENMETRICS = "application/openmetrics-text"
 MOST_AT_ONCE = 32
-_LATER = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.EMFILE, errno.ENFILE)
-"""What passes: whoever listens there ends, an interface comes up, something is closed."""
+_LATER = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.EMFILE, errno.ENFILE, socket.EAI_AGAIN)
+"""What passes: whoever listens there ends, an interface or a name server comes up."""
 _PLAIN = "text/plain; charset=utf-8"
 
 
