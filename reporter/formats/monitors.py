@@ -30,7 +30,8 @@ MOST_NAME = 200
 """Characters of a job's name."""
 _MOST_TOLD = 300  # characters of what it was called
 _NO_FOLDING = 100_000  # columns
-_EVERY = re.compile(r"every (?:([0-9]{1,9}(?:\.[0-9]{1,6})?) ?)?([a-z]+)", re.ASCII)
+_WORDS = re.compile(r"(?:([0-9]{1,9}(?:\.[0-9]{1,6})?) ?)?([a-z]+)", re.ASCII)
+_LIMIT = re.compile(r"metric\.duration <=? ?(.*)")
 _AT = re.compile(r"at ([0-9]{1,2}):([0-9]{2})", re.ASCII)
 _UNIT = {
     **dict.fromkeys(("s", "sec", "second"), "s"), **dict.fromkeys(("m", "min", "minute"), "m"),
@@ -38,8 +39,10 @@ _UNIT = {
 }  # fmt: skip
 """Cronitor's units in the singular, and ours."""
 
-Read = Callable[[dict[str, Any]], Iterator[tuple[str, dict[str, Any], str]]]
-"""A file's data → (job, its settings, why it can't be taken over or "")."""
+Found = tuple[str, dict[str, Any], str, list[str]]
+"""A job's name, its settings, why it can't be taken over or "", and what else of it can't."""
+Read = Callable[[dict[str, Any]], Iterator[Found]]
+"""What is found in a file's data."""
 
 
 @dataclass(slots=True)
@@ -69,7 +72,7 @@ def read(file: Path, kind: Read) -> Jobs:
         ConfigError: it can't be read, or is of another kind.
     """
     found = Jobs()
-    for called, job, trouble in kind(_data(read_documents(file), file)):
+    for called, job, trouble, untold in kind(_data(read_documents(file), file)):
         name = _as_label(called)
         if not name:
             trouble = "there is nothing to call it by"
@@ -78,6 +81,7 @@ def read(file: Path, kind: Read) -> Jobs:
             found.left_out.append(f"{file}: {name or 'one without a name'}: left out: {trouble}")
             continue
         found.jobs[name] = job
+        found.left_out += [f"{file}: {name}: {what}: left out: `jobs:` can't say it" for what in untold]
         if name != called:
             found.renamed[name] = called
     return found
@@ -85,6 +89,8 @@ def read(file: Path, kind: Read) -> Jobs:
 
 def _as_label(name: str) -> str:
     """A name as a job's can be: one line, of characters that can be seen, not too long."""
+    if name.isprintable() and name == name.strip() and len(name) <= MOST_NAME:
+        return name
     visible = "".join(character if character.isprintable() else " " for character in name)
     return " ".join(visible.split())[:MOST_NAME].strip()
 
@@ -95,7 +101,7 @@ def _data(documents: list[Document], file: Path) -> dict[str, Any]:
     return documents[0].data
 
 
-def healthchecks(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], str]]:
+def healthchecks(data: dict[str, Any]) -> Iterator[Found]:
     """Checks, by slug or else by name; paused ones are left out.
 
     Raises:
@@ -112,10 +118,10 @@ def healthchecks(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], st
         trouble = "" if job else "it has neither schedule nor timeout"
         if check.get("status") == "paused":
             trouble = "it is paused"
-        yield _first_text(check, "slug", "name"), job, trouble
+        yield _first_text(check, "slug", "name"), job, trouble, []
 
 
-def cronitor(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], str]]:
+def cronitor(data: dict[str, Any]) -> Iterator[Found]:
     """Monitors of jobs and heartbeats, by key; those of sites, and paused ones, are left out.
 
     Raises:
@@ -131,6 +137,14 @@ def cronitor(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], str]]:
                 job["timezone"] = monitor["timezone"]
             if _is_count(monitor.get("grace_seconds")):
                 job["start_grace"] = _length(monitor["grace_seconds"])
+        untold = []
+        for assertion in _texts(monitor.get("assertions")):
+            found = _LIMIT.fullmatch(" ".join(assertion.lower().split()))
+            limit_ns = _length_ns(found[1]) if found and "max_duration" not in job else 0
+            if limit_ns:
+                job["max_duration"] = format_duration(limit_ns)
+            else:
+                untold.append(_as_label(assertion))
         trouble = ""
         if len(schedules) > 1:
             trouble = "it has several schedules, and a job here has one"
@@ -138,19 +152,28 @@ def cronitor(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], str]]:
             trouble = f"a {monitor['type']} is no job"
         elif monitor.get("paused"):
             trouble = "it is paused"
-        yield _first_text(monitor, "key", "name"), job, trouble
+        yield _first_text(monitor, "key", "name"), job, trouble, untold
 
 
 def _schedule(text: str) -> str:
     """Cronitor's words in ours: `every 5 minutes` is `every 5m`, `at 10:20` is `20 10 * * *`; a cron expression stays."""
     words = " ".join(text.lower().split())
-    if (found := _EVERY.fullmatch(words)) and (unit := _UNIT.get(found[2]) or _UNIT.get(found[2].removesuffix("s"))):
-        length_ns = Decimal(found[1] or 1) * UNITS_NS[unit]
-        if length_ns == int(length_ns):
-            return f"every {format_duration(int(length_ns))}"
+    if words.startswith("every ") and (length_ns := _length_ns(words.removeprefix("every "))):
+        return f"every {format_duration(length_ns)}"
     if found := _AT.fullmatch(words):
         return f"{int(found[2])} {int(found[1])} * * *"
     return text
+
+
+def _length_ns(words: str) -> int:
+    """The length that Cronitor's words mean, like `5 minutes` or `day`; 0 if none."""
+    found = _WORDS.fullmatch(words)
+    unit = found and (_UNIT.get(found[2]) or _UNIT.get(found[2].removesuffix("s")))
+    return int(Decimal(found[1] or 1) * UNITS_NS[unit]) if found and unit else 0
+
+
+def _texts(value: object) -> list[str]:
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
 
 
 def _first_text(of: dict[str, Any], *keys: str) -> str:
