@@ -2,9 +2,15 @@
 
     REPORTER_DATABASE_URL=postgresql://… celery --app celery_tasks worker
 
-The job is the task's name; `jobs:` in reporter.yaml says how long one may take.  A try that asks for another one is a run that
-failed, with the error type Retry; one that `task_time_limit` ends failed with SystemExit; a process that is killed leaves a
-lost run.
+The job is the task's name; `jobs:` in reporter.yaml says how long one may take.  How its executions end:
+
+    returns, or raises Ignore     success
+    raises                        failed, with the type of what was raised; a try that asks for another one with Retry
+    `task_soft_time_limit`        timeout
+    `task_time_limit`, or revoked with terminate=True
+                                  failed, with SystemExit: the worker's process is told to go
+    the process is killed         lost, once max_duration is over
+    revoked before it began       no run: nothing ran, which a schedule in `jobs:` tells as missed
 """
 
 from __future__ import annotations
@@ -13,6 +19,7 @@ import os
 from typing import Any
 
 import celery
+import celery.exceptions
 
 import reporter
 
@@ -21,9 +28,13 @@ class RecordedTask(celery.Task):
     """A task whose every execution is a run."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        request = self.request
+        request, ignored = self.request, None
         with reporter.job(self.name, task_id=request.id, retries=request.retries, queue=self._queue()):
-            return super().__call__(*args, **kwargs)
+            try:
+                return super().__call__(*args, **kwargs)
+            except celery.exceptions.Ignore as raised:  # it has no result, and did not fail
+                ignored = raised
+        raise ignored
 
     def _queue(self) -> str | None:
         found = (self.request.delivery_info or {}).get("routing_key")

@@ -2,7 +2,8 @@
 
     REPORTER_DATABASE_URL=postgresql://… rq worker --job-class rq_jobs.RecordedJob
 
-The job's name is that of its function.  A work horse that is killed leaves a lost run.
+The job's name is that of its function.  Each try is a run; one that `job_timeout` ends is a timeout, and a work horse that is
+killed, or stopped by `rq.command.send_stop_job_command`, leaves a lost run.
 """
 
 from __future__ import annotations

@@ -164,6 +164,7 @@ class Turn:
 
     report: Report
     folded: FoldResult | None  # None: nothing was folded
+    pruned: Pruned | None  # None: nothing was looked through for it
     families_at: FamiliesAt
     remember: Callable[[Connection], None]  # to be committed with what was told
 
@@ -181,8 +182,7 @@ def turn(
 ) -> Turn:
     """Fold, prune and report, under the lease; a report `of_now` is what `v_budget` shows."""
     folded = catch_up(store, lease, config, progress) if fold_first else None
-    if fold_first and not dry_run:
-        prune_now(store, lease, config)
+    pruned = prune_now(store, lease, config) if fold_first and not dry_run else None
     began_ns = time.monotonic_ns()
     made = make_report(store, config, as_of_ns, folded=fold_first)
     seconds = (time.monotonic_ns() - began_ns) / 1e9
@@ -205,7 +205,7 @@ def turn(
         told_ns = max(as_of_ns // MINUTE_NS * MINUTE_NS, state.get_integer(connection, TOLD_UNTIL))
         state.put(connection, TOLD_UNTIL, str(told_ns))
 
-    return Turn(report=made, folded=folded, families_at=families_at, remember=remember)
+    return Turn(report=made, folded=folded, pruned=pruned, families_at=families_at, remember=remember)
 
 
 def push(

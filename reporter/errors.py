@@ -8,6 +8,7 @@
     │   └── StoreConflict         … because somebody else wrote the same rows at that moment: try again
     ├── CatalogueUnreachable      a later price catalogue can't be fetched now: try again later
     ├── LeaseHeld                 another reporter is at work: try again later
+    ├── AddressTaken              what `serve --listen` names can't be listened on now: try again later
     ├── ExpositionError           what would have been pushed breaks the exposition format
     └── PublishError              the gateway refused what was pushed
         └── PublishRetryLater     … or could not be reached in time: the next push carries the same truth
@@ -51,6 +52,12 @@ class StoreConflict(StoreError):
 
 class LeaseHeld(ReporterError):
     """Another reporter holds the lease; nothing was done, and trying again later is right."""
+
+    exit_code = 75
+
+
+class AddressTaken(ReporterError):
+    """Somebody else listens there, or the address is not there yet; trying again later is right."""
 
     exit_code = 75
 

@@ -61,7 +61,7 @@ def acquire(store: Store, ttl_ns: int, name: str = NAME) -> Lease:
     Raises:
         LeaseHeld: another reporter has it; the message names it and when its lease runs out.
     """
-    holder = f"{socket.gethostname()}:{os.getpid()}:{uuid7(time.time_ns())}"
+    holder = _holder()
     with store.write() as connection:
         now_ns = _now_ns(connection)
         taken = connection.execute(
@@ -97,6 +97,24 @@ def release(store: Store, lease: Lease) -> None:
             text("DELETE FROM leases WHERE name = :name AND holder = :holder"),
             {"name": lease.name, "holder": lease.holder},
         )
+
+
+def leave_behind(store: Store, lease: Lease, remaining_ns: int) -> None:
+    """Take the lease from a step of ours that is at work and so can commit nothing more; it is free `remaining_ns` later."""
+    with store.write() as connection:
+        connection.execute(
+            text("UPDATE leases SET holder = :left, expires_at_ns = :expires WHERE name = :name AND holder = :holder"),
+            {
+                "left": _holder(),
+                "expires": _now_ns(connection) + remaining_ns,
+                "name": lease.name,
+                "holder": lease.holder,
+            },
+        )
+
+
+def _holder() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid7(time.time_ns())}"
 
 
 def _now_ns(connection: Connection) -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-_TIMEOUTS = ("TimeoutError", "TimeoutException", "Timeout", "ReadTimeout", "ConnectTimeout", "APITimeoutError")
+_TIMEOUTS = (
+    "TimeoutError", "TimeoutException", "Timeout", "ReadTimeout", "ConnectTimeout", "APITimeoutError",
+    "SoftTimeLimitExceeded", "JobTimeoutException", "AirflowTaskTimeout",  # what Celery, RQ and Airflow end a task with
+)  # fmt: skip
 _CANCELLED = ("CancelledError", "KeyboardInterrupt")
 
 

@@ -23,6 +23,13 @@ from reporter.sinks.sqlite import create
 BUSY_SECONDS = 5.0
 OLDEST_POSTGRES = 12
 """The oldest that is tried; docs/postgres.md names it."""
+PATIENCE = {
+    "connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000,
+}  # fmt: skip
+"""libpq's parameters, unless the URL has them: that the server's machine is gone is noticed in a minute, not hours."""
+IDLE_SECONDS = 60
+"""After so long without a word in mid-transaction Postgres ends it, so that who was suspended or cut off lets go of its rows,
+the lease's among them.  We pause for seconds at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,10 @@ class Store:
             if self.dialect == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
-                connection.exec_driver_sql(f"SET TRANSACTION ISOLATION LEVEL {isolation}")
+                connection.exec_driver_sql(
+                    f"SET TRANSACTION ISOLATION LEVEL {isolation};"
+                    f" SET LOCAL idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'"
+                )
             yield connection
             connection.commit()
 
@@ -104,7 +114,8 @@ def open_store(url: str, *, must_exist: bool = False, check_version: bool = True
         engine = create_engine(parsed, poolclass=NullPool, hide_parameters=True, creator=connect)
         event.listen(engine, "connect", _set_pragmas)
     else:
-        engine = create_engine(parsed, poolclass=NullPool, hide_parameters=True, connect_args={"connect_timeout": 10})
+        patience = {name: value for name, value in PATIENCE.items() if name not in parsed.query}
+        engine = create_engine(parsed, poolclass=NullPool, hide_parameters=True, connect_args=patience)
         event.listen(engine, "connect", _refuse_too_old, insert=True)  # before anything is asked of it
     store = Store(engine, shown, dialect)
     if check_version:

@@ -107,6 +107,7 @@ def test_celerys_forked_workers_record_each_try_and_lose_what_is_killed(tmp_path
         "work.py",
         f"""
         import os, signal, time
+        from celery.exceptions import Ignore
         from celery_tasks import app, summarise
         folders = dict.fromkeys(("data_folder_in", "data_folder_out", "control_folder"), "{tmp_path}/messages")
         app.conf.update(broker_url="filesystem://", broker_transport_options=folders, task_time_limit=3)
@@ -123,14 +124,29 @@ def test_celerys_forked_workers_record_each_try_and_lose_what_is_killed(tmp_path
         @app.task
         def die():
             os.kill(os.getpid(), signal.SIGKILL)
+
+        @app.task(soft_time_limit=1)
+        def slow():
+            time.sleep(100)
+
+        @app.task
+        def ignore():
+            raise Ignore
+
+        @app.task(time_limit=100)
+        def revoked():
+            time.sleep(100)
         """,
     )
     place.run(
-        "-c", "import work; work.summarise.delay('a text'); work.flaky.delay(); work.hang.delay(); work.die.delay()"
+        "-c", "import work; work.summarise.delay('a text'); work.flaky.delay(); work.slow.delay(); work.ignore.delay()"
     )
+    place.run("-c", "import work; work.hang.delay(); work.die.delay()")
+    stopped = place.run("-c", "import work; print(work.revoked.delay().id)").strip()
     with place.running("-m", "celery", "-A", "work", "worker", "--pool=prefork", "-c", "2", "--loglevel=INFO"):
-        place.wait_for(5, RUNS)
-        place.wait_for(1, "SELECT 1 FROM runs WHERE batch_job = 'work.hang' AND status <> 'running'")
+        place.wait_for(1, "SELECT 1 FROM runs WHERE batch_job = 'work.revoked'")
+        place.run("-c", f"import work; work.app.control.revoke('{stopped}', terminate=True)")
+        place.wait_for(7, "SELECT 1 FROM runs WHERE status <> 'running'")
 
     found = sorted(place.rows(RUNS), key=str)
     assert found == [
@@ -139,6 +155,9 @@ def test_celerys_forked_workers_record_each_try_and_lose_what_is_killed(tmp_path
         ("work.flaky", "failed", "Retry", 0),
         ("work.flaky", "success", None, 1),
         ("work.hang", "failed", "SystemExit", 0),
+        ("work.ignore", "success", None, 0),
+        ("work.revoked", "failed", "SystemExit", 0),
+        ("work.slow", "timeout", "SoftTimeLimitExceeded", 0),
     ]
     assert lost(place, "work.die") == ["work.die"]
 
@@ -167,13 +186,16 @@ def test_rqs_work_horses_record_each_job_and_lose_what_is_killed(tmp_path: Path)
     place.write(
         "work.py",
         f"""
-        import os, signal
+        import os, signal, time
         from redis import Redis
-        from rq import Queue
+        from rq import Queue, Retry
         from rq_jobs import RecordedJob, summarise
 
         def fail():
             raise ValueError("no")
+
+        def slow():
+            time.sleep(100)
 
         def die():
             os.kill(os.getpid(), signal.SIGKILL)
@@ -181,8 +203,10 @@ def test_rqs_work_horses_record_each_job_and_lose_what_is_killed(tmp_path: Path)
         if __name__ == "__main__":
             import work
             queue = Queue(connection=Redis(port={port}), job_class=RecordedJob)
-            for function, arguments in ((summarise, ("a text",)), (work.fail, ()), (work.die, ())):
-                queue.enqueue(function, *arguments)
+            queue.enqueue(summarise, "a text")
+            queue.enqueue(work.fail, retry=Retry(max=1))
+            queue.enqueue(work.slow, job_timeout=1)
+            queue.enqueue(work.die)
         """,
     )
     with place.running("server.py"):
@@ -191,51 +215,91 @@ def test_rqs_work_horses_record_each_job_and_lose_what_is_killed(tmp_path: Path)
         worker = ["-m", "rq.cli", "worker", "--burst", "--url", f"redis://127.0.0.1:{port}"]
         place.run(*worker, "--job-class", "rq_jobs.RecordedJob")
 
-    assert place.rows("SELECT batch_job, status, error_type FROM runs ORDER BY started_at_ns") == [
+    assert place.rows("SELECT batch_job, status, error_type FROM runs ORDER BY batch_job") == [
         ("rq_jobs.summarise", "success", None),
-        ("work.fail", "failed", "ValueError"),
         ("work.die", "running", None),
+        ("work.fail", "failed", "ValueError"),
+        ("work.fail", "failed", "ValueError"),
+        ("work.slow", "timeout", "JobTimeoutException"),
     ]
     assert place.rows("SELECT batch_job, input_tokens FROM calls") == [("rq_jobs.summarise", 6)]
     assert lost(place, "work.die") == ["work.die"]
 
 
 def test_airflows_listener_makes_a_run_of_each_try(tmp_path: Path) -> None:
-    """Airflow itself is too heavy to install here: its two names that the example imports are stood in for, and its hooks are
-    called as its task runner calls them."""
+    """Airflow itself is over a hundred packages: its two names that the example imports are stood in for, its hook
+    specifications are copied, and pluggy, which it uses, checks that the hooks fit and calls them as its task runner does."""
     place = Place(tmp_path, None)
     (tmp_path / "airflow").mkdir()
     place.write("airflow/__init__.py", "")
-    place.write("airflow/listeners.py", "def hookimpl(function):\n    return function\n")
+    place.write("airflow/listeners.py", "import pluggy\nhookimpl = pluggy.HookimplMarker('airflow')\n")
     place.write("airflow/plugins_manager.py", "class AirflowPlugin:\n    pass\n")
+    place.write(
+        "hook_specifications.py",
+        """
+        from pluggy import HookspecMarker
+        hookspec = HookspecMarker("airflow")
+        @hookspec
+        def on_task_instance_running(previous_state, task_instance): ...
+        @hookspec
+        def on_task_instance_success(previous_state, task_instance): ...
+        @hookspec
+        def on_task_instance_failed(previous_state, task_instance, error): ...
+        @hookspec
+        def on_task_instance_skipped(previous_state, task_instance): ...
+        @hookspec
+        def before_stopping(component): ...
+        """,
+    )
     place.write(
         "work.py",
         """
-        from types import SimpleNamespace as Instance
-        import airflow_listener as listener, reporter
-        (hooks,) = listener.ReporterPlugin.listeners
+        from datetime import UTC, datetime
+        from types import SimpleNamespace as Some
+        import pluggy
+        import airflow_listener, hook_specifications, reporter
 
-        def instance(task, number):
-            return Instance(dag_id="etl", task_id=task, run_id="scheduled__1", map_index=-1, try_number=number)
+        manager = pluggy.PluginManager("airflow")
+        manager.add_hookspecs(hook_specifications)
+        for listener in airflow_listener.ReporterPlugin.listeners:
+            manager.register(listener)
+        manager.check_pending()
+        hooks = manager.hook
 
-        hooks.on_task_instance_running(previous_state=None, task_instance=instance("load", 1))
+        def instance(task, number, run_type="scheduled", due=datetime(2026, 11, 1, 3, tzinfo=UTC)):
+            context = {"dag_run": Some(run_type=run_type), "data_interval_end": due}
+            return Some(dag_id="etl", task_id=task, run_id="scheduled__1", map_index=-1, try_number=number,
+                        get_template_context=lambda: context)
+
+        def begun(task, number=1, *more):
+            hooks.on_task_instance_running(previous_state=None, task_instance=instance(task, number, *more))
+            return dict(previous_state=None, task_instance=instance(task, number))
+
+        load = begun("load")
         reporter.record(operation="chat", model="gpt-4o")
-        hooks.on_task_instance_failed(previous_state=None, task_instance=instance("load", 1), error=TimeoutError("late"))
-        hooks.on_task_instance_running(previous_state=None, task_instance=instance("load", 2))
-        hooks.on_task_instance_success(previous_state=None, task_instance=instance("load", 2))
-        hooks.on_task_instance_running(previous_state=None, task_instance=instance("tell", 1))
-        hooks.on_task_instance_failed(previous_state=None, task_instance=instance("tell", 1), error="said in words")
+        hooks.on_task_instance_failed(**load, error=TimeoutError("late"))
+        hooks.on_task_instance_success(**begun("load", 2))
+        hooks.on_task_instance_failed(**begun("tell"), error="said in words")
+        hooks.on_task_instance_failed(**begun("fail", 1, "scheduled", None), error=None)
+        hooks.on_task_instance_skipped(**begun("skip", 1, "manual"))
         hooks.on_task_instance_success(previous_state=None, task_instance=instance("unheard of", 1))
+        begun("wait")
+        hooks.before_stopping(component=None)
         """,
     )
     place.run("work.py")
 
-    assert place.rows("SELECT batch_job, status, error_type FROM runs ORDER BY started_at_ns") == [
-        ("etl.load", "timeout", "TimeoutError"),
-        ("etl.load", "success", None),
-        ("etl.tell", "failed", "RuntimeError"),
+    columns = "batch_job, status, error_type, scheduled_for_ns / 1000000000, json_extract(attributes, '$.ended')"
+    due = 1_793_502_000
+    assert place.rows(f"SELECT {columns} FROM runs ORDER BY started_at_ns") == [
+        ("etl.load", "timeout", "TimeoutError", due, None),
+        ("etl.load", "success", None, due, None),
+        ("etl.tell", "failed", "RuntimeError", due, None),
+        ("etl.fail", "failed", "RuntimeError", None, None),
+        ("etl.skip", "success", None, None, "skipped"),
+        ("etl.wait", "success", None, due, "deferred or rescheduled"),
     ]
-    ((told,),) = place.rows("SELECT attributes FROM runs WHERE status = 'success'")
+    ((told,),) = place.rows("SELECT attributes FROM runs WHERE batch_job = 'etl.load' AND status = 'success'")
     assert json.loads(str(told)) == {"map_index": -1, "run": "scheduled__1", "try_number": 2}
     assert place.rows("SELECT calls.batch_job, runs.status FROM calls JOIN runs USING (run_id)") == [
         ("etl.load", "timeout")

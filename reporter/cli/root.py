@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import import_module
@@ -57,8 +58,11 @@ COMMANDS = {
 class Context:
     """What subcommands share, opened when first asked for."""
 
-    def __init__(self, config_path: Path | None, database: str | None) -> None:
+    def __init__(
+        self, config_path: Path | None, database: str | None, say: Callable[[str], None] | None = None
+    ) -> None:
         self.config_path, self.database_option = config_path, database
+        self.say = say or _say  # what is to be known besides the result
 
     @cached_property
     def config(self) -> Config:
@@ -72,7 +76,7 @@ class Context:
         if config.database.startswith("sqlite"):
             warnings.append(warning(Path(sqlite_path(config.database))))
         for sentence in filter(None, warnings):
-            click.echo(f"reporter: warning: {sentence}", err=True)
+            self.say(f"warning: {sentence}")
         return config
 
     @cached_property
@@ -97,8 +101,12 @@ class Context:
             migrated_from = migrate.upgrade_older(url)
             if migrated_from is None:
                 raise
-            click.echo(f"reporter: migrated the database from {migrated_from}; a backup stands beside it", err=True)
+            self.say(f"migrated the database from {migrated_from}; a backup stands beside it")
             return open_store(url)
+
+
+def _say(sentence: str) -> None:
+    click.echo(f"reporter: {sentence}", err=True)
 
 
 class Commands(click.Group):

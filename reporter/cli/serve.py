@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -12,13 +13,13 @@ from reporter import cycle
 from reporter.catalogue import UPDATE_URL
 from reporter.cli.root import Context
 from reporter.config.model import Config
-from reporter.errors import ConfigError
-from reporter.serve.log import Format, log_to_stderr
+from reporter.errors import ConfigError, ReporterError
+from reporter.serve.log import Format, log_to_stderr, tell
 from reporter.serve.pages import Pages, parse_address
 from reporter.serve.service import Service
 from reporter.serve.standing import Standing
 from reporter.serve.turns import SECOND_NS, Turns
-from reporter.slo.durations import parse_duration
+from reporter.slo.durations import format_duration, parse_duration
 
 
 @click.command()
@@ -29,9 +30,7 @@ from reporter.slo.durations import parse_duration
     "--update-prices", is_flag=False, flag_value=UPDATE_URL, metavar="[URL]",
     help="Fetch genai-prices' catalogue into price_catalogue once a day; from a mirror, if one is named.",
 )  # fmt: skip
-@click.option(
-    "--grace", default="25s", show_default=True, metavar="LENGTH", help="What a turn may take to end on SIGTERM."
-)
+@click.option("--grace", default="25s", show_default=True, metavar="LENGTH", help="What stopping takes at most.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_obj
 def serve(
@@ -45,8 +44,8 @@ def serve(
 ) -> None:
     """Fold, prune, report and push every minute until told to stop, instead of by cron.
 
-    A second one on the same database stands by and takes over.  SIGTERM or Ctrl-C ends it after the turn at work; SIGHUP
-    reads reporter.yaml again.
+    A second one on the same database stands by and takes over.  SIGTERM or Ctrl-C ends it after the turn at work, a
+    second one at once; SIGHUP reads reporter.yaml again.
 
     \b
     Examples:
@@ -54,30 +53,62 @@ def serve(
       reporter serve --listen 9464 --no-push
       reporter serve --listen 0.0.0.0:9464 --log-format json
     """
-    every_ns, grace_ns = _length("--every", every), _length("--grace", grace)
-    if every_ns < SECOND_NS or every_ns % SECOND_NS:
-        raise ConfigError(f"--every {every}: must be whole seconds, at least 1s")
-    if no_push and listen is None:
-        raise ConfigError("--no-push: then nobody hears of anything; say --listen PORT to be scraped")
-    if update_prices and context.config.price_catalogue is None:
-        raise ConfigError("--update-prices: write price_catalogue: FILE into reporter.yaml, which is where it goes")
-    if not no_push:
-        cycle.gateway_of(context.config)  # a secret that can't be read is told at once
     log_to_stderr(log_format)
-    standing = Standing(every_seconds=every_ns / SECOND_NS, since=time.monotonic())
-    pages = None if listen is None else Pages(parse_address(listen), standing)
-    turns = Turns(
-        store=context.looked_at, config=context.config, read_config=lambda: _read_again(context), standing=standing,
-        every_ns=every_ns, pushes=not no_push, shows=listen is not None, fetches_prices=update_prices is not None,
-    )  # fmt: skip
-    service = Service(turns=turns, pages=pages, prices_url=update_prices, grace_seconds=grace_ns / SECOND_NS)
-    ended_well = service.run()
+    if log_format == "json":
+        context.say = _log
+    try:
+        service = _service(context, listen, not no_push, every, update_prices, grace)
+        ended_well = service.run()
+    except ReporterError as error:
+        if log_format == "text":
+            raise
+        tell(logging.CRITICAL, "failed", str(error))
+        sys.exit(error.exit_code)
     sys.stderr.flush()
     os._exit(0 if ended_well else 1)  # threads that fetch, or are left behind, would keep the process
 
 
+def _service(
+    context: Context, listen: str | None, pushes: bool, every: str, update_prices: str | None, grace: str
+) -> Service:
+    every_ns, grace_ns = _length("--every", every), _length("--grace", grace)
+    if every_ns < SECOND_NS or every_ns % SECOND_NS:
+        raise ConfigError(f"--every {every}: must be whole seconds, at least 1s")
+    if not pushes and listen is None:
+        raise ConfigError("--no-push: then nobody hears of anything; say --listen PORT to be scraped")
+    config = context.config
+    if update_prices and config.price_catalogue is None:
+        raise ConfigError("--update-prices: write price_catalogue: FILE into reporter.yaml, which is where it goes")
+    address = None if listen is None else parse_address(listen)
+    gateway = cycle.gateway_of(config) if pushes else None  # a secret that can't be read is told at once
+    store = context.looked_at
+    standing = Standing(every_seconds=every_ns / SECOND_NS, since=time.monotonic())
+    turns = Turns(
+        store=store, config=config, read_config=lambda: _read_again(context), standing=standing,
+        every_ns=every_ns, pushes=pushes, shows=listen is not None, fetches_prices=update_prices is not None,
+    )  # fmt: skip
+    pages = None if address is None else Pages(address, standing)
+    tell(logging.INFO, "serving", _plan(store.url, every_ns, gateway.group.address if gateway else None, update_prices))
+    return Service(turns=turns, pages=pages, prices_url=update_prices, grace_seconds=grace_ns / SECOND_NS)
+
+
+def _plan(database: str, every_ns: int, gateway: str | None, prices: str | None) -> str:
+    """What will be done from here on, and what will not."""
+    pushed = f"push to {gateway}" if gateway else "push nothing"
+    priced = f"fetch prices from {prices} every day" if prices else "prices stay as they are"
+    return (
+        f"{database}: every {format_duration(every_ns)} bring in the spool, fold, look for missed and lost runs, prune,"
+        f" report, {pushed}; {priced}"
+    )
+
+
+def _log(sentence: str) -> None:
+    is_warning = sentence.startswith("warning: ")
+    tell(logging.WARNING if is_warning else logging.INFO, "note", sentence.removeprefix("warning: "))
+
+
 def _read_again(context: Context) -> Config:
-    return Context(context.config_path, context.database_option).config
+    return Context(context.config_path, context.database_option, context.say).config
 
 
 def _length(option: str, text: str) -> int:

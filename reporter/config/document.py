@@ -211,6 +211,7 @@ class _Reader:
 
     def text(self, value: str, location: Location, node: yaml.Node) -> str | None:
         """Expand `${NAME}`; None when that can't be done, which is a problem already told."""
+        value = _joined(value)
         if _SURROGATE.search(value) or "\0" in value:
             self.blame(location, "holds a lone surrogate or a NUL, which no database and no gateway takes", node)
             return None
@@ -241,6 +242,14 @@ class _Reader:
 
     def blame(self, location: Location, why: str, node: yaml.Node) -> None:
         self.document.problems.append(Problem(location, why, _line(node)))
+
+
+def _joined(text: str) -> str:
+    """JSON writes what lies beyond U+FFFF as two escapes, which PyYAML leaves two halves."""
+    try:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le") if _SURROGATE.search(text) else text
+    except UnicodeDecodeError:  # one half without the other
+        return text
 
 
 def _line(node: yaml.Node) -> int:

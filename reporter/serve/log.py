@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -18,19 +19,28 @@ def tell(level: int, event: str, sentence: str, **fields: object) -> None:
 
 
 def log_to_stderr(format: Format) -> None:
-    """Send what this program logs, and what APScheduler complains of, to stderr."""
+    """Send what this program logs to stderr, and in the same form what others say there: warnings, threads that fail."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JSONLines() if format == "json" else _Lines())
-    for name, level in (("reporter", logging.INFO), ("apscheduler", logging.CRITICAL)):  # its events are told by us
-        logger = logging.getLogger(name)
-        logger.handlers = [handler]
-        logger.setLevel(level)
-        logger.propagate = False
+    logging.root.handlers = [handler]
+    logging.root.setLevel(logging.WARNING)
+    logging.getLogger("reporter").setLevel(logging.INFO)
+    logging.getLogger("apscheduler").setLevel(logging.CRITICAL)  # its events are told by us
+    logging.captureWarnings(True)
+    threading.excepthook = _tell_of_thread
+
+
+def _tell_of_thread(failed: threading.ExceptHookArgs) -> None:
+    name = failed.thread.name if failed.thread else "a thread"
+    sentence = f"unexpected {failed.exc_type.__name__} in {name}: {failed.exc_value}"
+    error = failed.exc_value or failed.exc_type()
+    extra = {"event": "unexpected", "fields": {}}
+    LOGGER.critical("%s", sentence, extra=extra, exc_info=(failed.exc_type, error, failed.exc_traceback))
 
 
 class _Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        sentence = "".join(c if c.isprintable() else " " for c in record.getMessage())
+        sentence = " ".join("".join(c if c.isprintable() else " " for c in record.getMessage()).split())
         return f"{_moment(record)} {record.levelname.lower():7} {sentence}{self._traceback(record)}"
 
     def _traceback(self, record: logging.LogRecord) -> str:

@@ -5,6 +5,7 @@ Only reads, knows three paths, and holds at most `MOST_AT_ONCE` connections, eac
 
 from __future__ import annotations
 
+import errno
 import socket
 import time
 from http import HTTPStatus
@@ -12,12 +13,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import BoundedSemaphore, Thread
 from typing import Any
 
-from reporter.errors import ConfigError
+from reporter.errors import AddressTaken, ConfigError
 from reporter.exposition import CONTENT_TYPE, render
 from reporter.serve.standing import Standing
 
 OPENMETRICS = "application/openmetrics-text"
 MOST_AT_ONCE = 32
+_LATER = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.EMFILE, errno.ENFILE, socket.EAI_AGAIN)
+"""What passes: whoever listens there ends, an interface or a name server comes up."""
 _PLAIN = "text/plain; charset=utf-8"
 
 
@@ -47,7 +50,10 @@ class Pages(ThreadingHTTPServer):
                 self.address_family = socket.AF_INET6
             super().__init__(address, _Handler)
         except OSError as error:
-            raise ConfigError(f"--listen {address[0]}:{address[1]}: can't listen there: {error.strerror}") from None
+            said = f"--listen {address[0]}:{address[1]}: can't listen there: {error.strerror}"
+            if error.errno in _LATER:
+                raise AddressTaken(said) from None
+            raise ConfigError(said) from None
 
     def start(self) -> None:
         Thread(target=self.serve_forever, name="reporter-pages", daemon=True).start()
@@ -103,8 +109,9 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/healthz":
             return _said(standing.dead(now))
         if path == "/readyz":
+            trouble = standing.unready(now)
             note = standing.push_trouble and f"\nbut the last push failed: {standing.push_trouble}"
-            return _said(standing.unready(now), note)
+            return _said(trouble, "" if trouble else note)
         return HTTPStatus.NOT_FOUND, _PLAIN, b"there are /metrics, /healthz and /readyz\n"
 
     def version_string(self) -> str:

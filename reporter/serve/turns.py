@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from reporter import cycle, state
@@ -12,9 +13,9 @@ from reporter.catalogue import fetch, parse_catalogue
 from reporter.config.model import Config
 from reporter.errors import ConfigError, LeaseHeld, PublishError, ReporterError
 from reporter.filesystem import write_whole
+from reporter.lease import Lease, release
 from reporter.serve.log import tell
 from reporter.serve.standing import Standing
-from reporter.slo.durations import format_duration
 from reporter.store import Store
 
 SECOND_NS = 10**9
@@ -36,6 +37,7 @@ class Turns:
     fetches_prices: bool = False
     is_stale: bool = False  # the configuration is to be read again
     last_due_ns: int | None = field(default=None, init=False)
+    lease: Lease | None = field(default=None, init=False)  # of the turn at work, or one that could not give it back
 
     def take(self) -> None:
         """The turn that is due: the latest one, if more are."""
@@ -64,18 +66,16 @@ class Turns:
         began, standing = time.monotonic(), self.standing
         config = self._with_prices()
         gateway = cycle.gateway_of(config) if self.pushes else None
-        with cycle.leased(self.store, config) as lease:
+        with self._leased(config) as lease:
             made = cycle.turn(self.store, lease, config, due_ns)
             if self.shows:
                 standing.page = cycle.page(self.store, lease, config, made)
             standing.well, standing.trouble = time.monotonic(), ""
-            calls = made.folded.calls if made.folded else 0
-            told: dict[str, object] = {"due": due_ns / SECOND_NS, "calls": calls}
+            news, told = _news(made)
+            told["due"] = due_ns / SECOND_NS
             if gateway is None:
                 seconds = round(standing.well - began, 3)
-                tell(
-                    logging.INFO, "reported", f"{calls} new calls; reported in {seconds:.2f} s", seconds=seconds, **told
-                )
+                tell(logging.INFO, "reported", f"{news}; reported in {seconds:.2f} s", seconds=seconds, **told)
                 return
             try:
                 pushed = cycle.send(self.store, lease, config, gateway, made)
@@ -85,15 +85,24 @@ class Turns:
                 level, event = (logging.WARNING, "push_later") if is_later else (logging.ERROR, "push_refused")
                 tell(level, event, str(error), **told)
                 return
-        standing.push_trouble = ""
+        standing.pushed, standing.push_trouble = time.monotonic(), ""
         seconds = round(time.monotonic() - began, 3)
-        sentence = f"{calls} new calls; pushed {pushed.series} series as number {pushed.sequence} in {seconds:.2f} s"
+        sentence = f"{news}; pushed {pushed.series} series as number {pushed.sequence} in {seconds:.2f} s"
         tell(
             logging.INFO, "pushed", sentence, seconds=seconds, series=pushed.series, sequence=pushed.sequence,
             attempts=pushed.attempts, held=pushed.held, **told,
         )  # fmt: skip
         for note in pushed.notes:
             tell(logging.WARNING, "note", note)
+
+    @contextmanager
+    def _leased(self, config: Config) -> Iterator[Lease]:
+        """The lease of one turn, known to whoever has to leave the turn behind."""
+        if self.lease is not None:  # it could not be given back, and would keep us out until it runs out
+            release(self.store, self.lease)
+        with cycle.leased(self.store, config) as self.lease:
+            yield self.lease
+        self.lease = None
 
     def _count(self, due_ns: int, now_ns: int) -> None:
         """Tell and count what was due and is made up for now, and whether this turn is late."""
@@ -107,7 +116,7 @@ class Turns:
                 sentence = f"{missed} turns were due and could not begin; this one makes up for them"
                 tell(logging.WARNING, "missed", sentence, missed=missed, due=due_ns / SECOND_NS)
             elif late_ns:
-                sentence = f"this turn begins {format_duration(late_ns // SECOND_NS * SECOND_NS)} late"
+                sentence = f"this turn begins {late_ns / SECOND_NS:.1f} s late"
                 tell(logging.WARNING, "late", sentence, late_seconds=late_ns / SECOND_NS, due=due_ns / SECOND_NS)
             counted = {state.LATE_TICKS: int(bool(late_ns or missed)), state.MISSED_TICKS: missed}
             counted = {name: count for name, count in counted.items() if count}
@@ -145,3 +154,20 @@ class Turns:
             return
         self.is_stale = True
         tell(logging.INFO, "prices_updated", f"{file}: prices of {providers} providers", file=str(file))
+
+
+def _news(made: cycle.Turn) -> tuple[str, dict[str, object]]:
+    """What a turn found and did away with, for people and for machines; beside calls, only what there is."""
+    told: dict[str, object] = {"calls": made.folded.calls if made.folded else 0}
+    if made.folded:
+        told |= {"runs": made.folded.runs, "lost_calls": made.folded.lost_calls}
+    if made.pruned:
+        told |= {"pruned_calls": made.pruned.calls, "pruned_runs": made.pruned.runs}
+    words = {
+        "runs": "ended runs",
+        "lost_calls": "lost calls",
+        "pruned_calls": "calls pruned",
+        "pruned_runs": "runs pruned",
+    }
+    said = [f"{told[name]} {word}" for name, word in words.items() if told.get(name)]
+    return ", ".join([f"{told['calls']} new calls", *said]), told

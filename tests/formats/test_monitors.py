@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from reporter.config import parse_config
+from reporter.errors import ConfigError
+from reporter.formats import monitors
 from tests.cli.console import run
 
 CHECK = {
@@ -93,6 +97,92 @@ def test_a_heartbeat_every_so_often_has_no_zone(tmp_path: Path) -> None:
     heartbeat = {"key": "sync", "type": "heartbeat", "schedule": "every 15m", "timezone": "Europe/Berlin"}
 
     assert imported(tmp_path, "cronitor", {"monitors": [heartbeat]})[1] == {"sync": {"schedule": "every 15m"}}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("every 5 minutes", {"schedule": "every 5m"}),
+        ("Every  1 hour", {"schedule": "every 1h"}),
+        ("every 90 mins", {"schedule": "every 1h30m"}),
+        ("every 1.5 hours", {"schedule": "every 1h30m"}),
+        ("every 120 s", {"schedule": "every 2m"}),
+        ("every day", {"schedule": "every 1d"}),
+        ("every 2 weeks", {"schedule": "every 14d"}),
+        ("at 10:20", {"schedule": "20 10 * * *", "timezone": "Europe/Berlin"}),
+        ("0 3 * * *", {"schedule": "0 3 * * *", "timezone": "Europe/Berlin"}),
+    ],
+)
+def test_cronitors_words_for_a_schedule_become_ours(tmp_path: Path, theirs: str, ours: dict[str, str]) -> None:
+    monitor = {"key": "sync", "type": "job", "schedule": theirs, "timezone": "Europe/Berlin"}
+
+    assert imported(tmp_path, "cronitor", {"monitors": [monitor]})[1] == {"sync": ours}
+
+
+def test_a_monitors_longest_duration_is_its_jobs_and_what_else_it_asserts_is_told(tmp_path: Path) -> None:
+    assertions = ["metric.duration < 5 min", "metric.error_count < 3"]
+    done, jobs = imported(tmp_path, "cronitor", {"monitors": [MONITOR | {"assertions": assertions}]})
+
+    assert (done.returncode, jobs["nightly"]["max_duration"]) == (1, "5m")
+    assert done.stderr.endswith("file.json: nightly: metric.error_count < 3: left out: `jobs:` can't say it\n")
+
+
+def test_a_name_that_can_be_no_label_becomes_one_and_that_is_told(tmp_path: Path) -> None:
+    names = [" Nightly\n\texport\x07 ", "x" * 300, "${HOME}: # <<", "\u202e"]
+    checks = [{"name": name, "timeout": 3600} for name in names]
+    done, jobs = imported(tmp_path, "healthchecks", {"checks": checks})
+
+    assert list(jobs) == ["Nightly export", "x" * 200, "${HOME}: # <<"]
+    assert '# was called " Nightly\\n\\texport\\u0007 "\n' in done.stdout
+    assert (done.returncode, "one without a name: left out" in done.stderr) == (1, True)
+
+
+SIGNS = "aZ9 \n\t\r\x00\x07\x85\u200b\u202e\u2028é中\U0001f680:#{}[]$'\"-?<=&*!|>%@`,~\\"
+LIKE_YAML = ["<<", "=", "null", "~", "1", "1.5", "yes", "? a", "- b", "a: b", "${HOME}", "$${", "#", "x" * 999]
+
+
+def test_a_name_beyond_the_basic_plane_stays_what_it_is(tmp_path: Path) -> None:
+    assert list(imported(tmp_path, "healthchecks", {"checks": [{"name": "\U0001f680 sync", "timeout": 60}]})[1]) == [
+        "\U0001f680 sync"
+    ]
+
+
+ODD = st.one_of(
+    st.text(SIGNS, max_size=12), st.sampled_from(LIKE_YAML), st.integers(-1, 10**20), st.booleans(), st.none(),
+    st.just(1.5), st.just(["a"]),
+)  # fmt: skip
+SCHEDULES = st.sampled_from(
+    ["0 3 * * *", "@daily", "every 15m", "every 5 minutes", "every 0 days", "at 99:99", "* * *"]
+)
+EXPORTED = st.fixed_dictionaries(
+    {},
+    optional={
+        **dict.fromkeys(("slug", "name", "key", "tz", "timezone", "status", "type", "paused"), ODD),
+        **dict.fromkeys(("schedule",), SCHEDULES | ODD), "schedules": st.lists(SCHEDULES | ODD, max_size=2) | ODD,
+        "assertions": st.lists(st.sampled_from(["metric.duration < 5 min", "metric.duration < 0 s"]) | ODD, max_size=2) | ODD,
+        **dict.fromkeys(("timeout", "grace", "grace_seconds"), st.integers(0, 10**6) | ODD),
+    },
+)  # fmt: skip
+
+
+@given(
+    st.sampled_from([("checks", monitors.healthchecks), ("monitors", monitors.cronitor)]),
+    st.lists(EXPORTED, max_size=4),
+)
+def test_whatever_was_exported_the_configuration_takes_what_is_printed(
+    tmp_path_factory: pytest.TempPathFactory, kind: tuple[str, monitors.Read], exported: list[dict[str, Any]]
+) -> None:
+    file = tmp_path_factory.mktemp("export") / "file.json"
+    file.write_text(json.dumps({kind[0]: exported}))
+    try:
+        found = monitors.read(file, kind[1])
+    except ConfigError:  # whole files, where their text is none
+        assume(False)
+
+    config = parse_config(found.as_yaml(), environ={})
+
+    assert list(config.jobs) == list(found.jobs)
+    assert len(found.jobs) + sum("can't say it" not in told for told in found.left_out) == len(exported)
 
 
 def test_a_monitor_of_several_schedules_is_told(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -36,8 +37,13 @@ def read() -> tuple[dict[str, str], list[tuple[str, str]]]:
     return environment, entries
 
 
-def run(entry: int, directory: Path, config: str = "", job: str = "exit 0") -> subprocess.CompletedProcess[str]:
-    """Run a line's command with cron's own small environment; the machine's directories are `directory`."""
+def run(
+    entry: int, directory: Path, config: str = "", job: str = "exit 0", most_bytes: int = resource.RLIM_INFINITY
+) -> subprocess.CompletedProcess[str]:
+    """Run a line's command with cron's own small environment; the machine's directories are `directory`.
+
+    No process of it gets more than `most_bytes` of memory.
+    """
 
     def here(text: str) -> str:
         return re.sub(
@@ -57,6 +63,7 @@ def run(entry: int, directory: Path, config: str = "", job: str = "exit 0") -> s
         [environment["SHELL"], "-c", here(entries[entry][1])],
         env=environment | {"HOME": str(directory), "LOGNAME": "reporter"},
         cwd=directory, capture_output=True, text=True, check=False, timeout=60,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes)),
     )  # fmt: skip
 
 
@@ -100,8 +107,32 @@ def test_the_jobs_line_records_a_run_in_silence(tmp_path: Path) -> None:
 def test_the_jobs_line_mails_what_a_failed_job_said(tmp_path: Path) -> None:
     done = run(JOB, tmp_path, job="echo half of it is done; echo the disk is full >&2; exit 3")
 
-    assert (done.stdout, done.stderr) == ("exit code 3: half of it is done\nthe disk is full\n", "")
+    assert (done.returncode, done.stderr) == (3, "")
+    assert done.stdout == "half of it is done\nthe disk is full\nexit code 3\n"
     assert runs(tmp_path) == [("nightly-export", "failed", 3)]
+
+
+@pytest.mark.parametrize(
+    ("job", "code", "end"),
+    [
+        ("printf 'exit code 0'; exit 3", 3, "exit code 0exit code 3\n"),  # a last line without an end
+        ("exec /nowhere", 127, "exit code 127\n"),
+        ("kill -9 $$", 137, "exit code 137\n"),
+    ],
+)
+def test_the_jobs_line_ends_with_the_jobs_own_exit_code(tmp_path: Path, job: str, code: int, end: str) -> None:
+    done = run(JOB, tmp_path, job=job)
+
+    assert (done.returncode, done.stdout.endswith(end)) == (code, True), done.stdout
+
+
+def test_the_jobs_line_holds_no_more_of_what_a_job_says_than_it_mails(tmp_path: Path) -> None:
+    script = "head -c 250000000 /dev/zero | tr '\\0' x; echo; echo the end; exit 1"
+    done = run(JOB, tmp_path, job=script, most_bytes=200_000_000)
+
+    assert (done.returncode, done.stderr) == (1, "")
+    assert len(done.stdout) <= 50_001
+    assert done.stdout.endswith("x\nthe end\nexit code 1\n")
 
 
 def test_the_minutes_line_pushes_in_silence(tmp_path: Path, pushgateway: Server) -> None:

@@ -35,7 +35,10 @@ class Served:
 
     def wait_for(self, event: str, count: int = 1, seconds: float = 30) -> dict[str, Any]:
         """The first line of an event, once it was logged so often."""
-        wait_for(lambda: len(self.told(event)) >= count, seconds, f"{event} in {self.log.read_text()[-2000:]}")
+        try:
+            wait_for(lambda: len(self.told(event)) >= count, seconds, event)
+        except AssertionError as error:
+            raise AssertionError(f"{error} in {self.log.read_text()[-2000:]}") from None
         return self.told(event)[-1]
 
     def get(self, path: str, **headers: str) -> tuple[int, str]:
