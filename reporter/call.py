@@ -99,13 +99,17 @@ class Recording:
 
     def _left(self) -> Any:
         """The one that is being left: the last that this thread or task entered."""
-        link = top = _entered.get()
+        link = _entered.get()
+        above = []  # entered later, and not left yet: they cross
         while link is not None and not (link[0] is self and link[1] in self._entered):
+            above.append(link)
             link = link[2]
         if link is None:  # entered in another context than this
             return self._entered.pop()
-        if link is top:
-            _entered.set(link[2])
+        rest = link[2]
+        for other in reversed(above):
+            rest = (other[0], other[1], rest)
+        _entered.set(rest)
         self._entered.remove(link[1])
         return link[1]
 
