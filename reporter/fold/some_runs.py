@@ -9,27 +9,45 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
+from reporter import state
+from reporter.fold.ends import IS_UNFOLDED, LONGEST_RUN
 from reporter.schedule.due import GAPS, WATCHED_NS
 
 Runs = Mapping[str, list[Row[Any]]]
 """Runs by job."""
+_FOREVER_NS = 2**63 - 1
 
 
 def started_since(connection: Connection, since_ns: Mapping[str, int], columns: str) -> Runs:
     """Each job's runs that started at its moment or later, in order."""
+    return started_between(connection, {name: (ns, _FOREVER_NS) for name, ns in since_ns.items()}, columns)
+
+
+def started_between(
+    connection: Connection, spans_ns: Mapping[str, tuple[int, int]], columns: str, *, named_since_ns: int = 0
+) -> Runs:
+    """Each job's runs that started in its span, the end left out, in order.
+
+    And those that started up to `named_since_ns` before it, and name a due time in it or later.
+    """
+    if not spans_ns:
+        return {}
     is_sqlite = connection.dialect.name == "sqlite"
-    jobs = "json_each(:jobs)" if is_sqlite else "json_each_text(CAST(:jobs AS json))"
-    since = "j.value" if is_sqlite else "CAST(j.value AS BIGINT)"
+    jobs = "json_each(:jobs)" if is_sqlite else "json_each(CAST(:jobs AS json))"
+    since, until = (
+        f"json_extract(j.value, '$[{place}]')" if is_sqlite else f"CAST(j.value ->> {place} AS BIGINT)"
+        for place in (0, 1)
+    )
+    named = f" AND (r.started_at_ns >= {since} OR r.scheduled_for_ns >= {since})" if named_since_ns else ""
     return _by_job(
         connection.execute(
             text(
-                f"SELECT r.batch_job, {_of('r', columns)} FROM {jobs} AS j CROSS JOIN runs AS r"
-                f" WHERE r.batch_job = j.key AND r.started_at_ns >= {since} ORDER BY r.started_at_ns, r.run_id"
+                f"SELECT r.batch_job, {_of('r', columns)} FROM {jobs} AS j CROSS JOIN runs AS r WHERE r.batch_job = j.key"
+                f" AND r.started_at_ns >= {since} - {named_since_ns} AND r.started_at_ns < {until}{named}"
+                " ORDER BY r.started_at_ns, r.run_id"
             ),
-            {"jobs": json.dumps(dict(since_ns))},
+            {"jobs": json.dumps(dict(spans_ns))},
         )
-        if since_ns
-        else ()
     )
 
 
@@ -78,6 +96,21 @@ def watched(connection: Connection, from_ns: Mapping[str, int], until_ns: int, c
         + [run for run in recent.get(name, ()) if run.started_at_ns < until_ns]
         for name, rows in last.items()
     }
+
+
+def under_way_since(connection: Connection, from_ns: Mapping[str, int]) -> Runs:
+    """Each job's runs that started from its moment on, or may have been under way at it."""
+    if not from_ns:
+        return {}
+    running = {
+        row.batch_job: row.first_ns
+        for row in connection.execute(
+            text(f"SELECT batch_job, min(started_at_ns) AS first_ns FROM runs WHERE {IS_UNFOLDED} GROUP BY batch_job")
+        )
+    }
+    longest_ns = state.get_integer(connection, LONGEST_RUN)
+    since_ns = {name: min(ns - longest_ns, running.get(name, ns)) for name, ns in from_ns.items()}
+    return started_since(connection, since_ns, "started_at_ns, run_id, ended_at_ns")
 
 
 def _of(table: str, columns: str) -> str:

@@ -108,3 +108,4 @@ def test_a_rhythm_is_that_of_the_last_starts() -> None:
     thrice = [day + hour * 60 * MINUTE_NS for day in working_days for hour in (8, 12, 16)]
     assert rhythm(observed, thrice) == Rhythm(4 * 60 * MINUTE_NS, 65 * 60 * MINUTE_NS)
     assert rhythm(observed, working_days[:3]) is None
+    assert rhythm(observed, working_days[:5]) == Rhythm(DAY_NS, (7 * 24 + 1) * 60 * MINUTE_NS)  # not known for a week
