@@ -1,12 +1,13 @@
 """Batch jobs as their runs tell them, and as they stand by what is expected of them.
 
 Counts are those of the fold, which no retention touches, less what became so at `as_of` or later.  Runs themselves are looked
-up by start, all jobs in one query: one that ended after a moment began at most the longest run earlier, so few are
+up by job and start, all jobs in one query: one that ended after a moment began at most the longest run earlier, so few are
 read of however many.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -168,7 +169,7 @@ def _read_runs(connection: Connection, names: Iterable[str], unfolded: Iterable[
     later: defaultdict[str, dict[str, int]] = defaultdict(dict)
     latest_end_ns = state.get(connection, LATEST_END)
     if latest_end_ns is None or max([int(latest_end_ns), *ends_ns]) >= as_of_ns:
-        for row in _ended_later(connection, as_of_ns, longest_ns):
+        for row in _ended_later(connection, names, as_of_ns, longest_ns):
             running[row.batch_job] += int(row.running)
             if row.folded_status is not None:
                 later[row.batch_job][row.folded_status] = row.runs
@@ -194,17 +195,18 @@ def _last_ended(
     return dict(latest(connection, since_ns, as_of_ns, _TOLD, condition=condition, order="ended_at_ns"))
 
 
-def _ended_later(connection: Connection, as_of_ns: int, longest_ns: int) -> Iterable[Row[Any]]:
+def _ended_later(connection: Connection, names: Iterable[str], as_of_ns: int, longest_ns: int) -> Iterable[Row[Any]]:
     """Runs that ended at the moment or later: how many of them had started, and what all were counted as, by job."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    jobs = "SELECT value FROM json_each(:jobs)" if is_sqlite else "SELECT json_array_elements_text(CAST(:jobs AS json))"
     return connection.execute(
         text(
-            # materialized: SQLite would else go through all runs, as an index has them by job
-            "WITH later AS MATERIALIZED (SELECT batch_job, folded_status, started_at_ns FROM runs"
-            " WHERE started_at_ns >= :since AND ended_at_ns >= :as_of) SELECT batch_job, folded_status, count(*) AS runs,"
-            " sum(CASE WHEN started_at_ns < :as_of THEN 1 ELSE 0 END) AS running FROM later"
+            "SELECT batch_job, folded_status, count(*) AS runs,"
+            " sum(CASE WHEN started_at_ns < :as_of THEN 1 ELSE 0 END) AS running FROM runs"
+            f" WHERE batch_job IN ({jobs}) AND started_at_ns >= :since AND ended_at_ns >= :as_of"
             " GROUP BY batch_job, folded_status"
         ),
-        {"as_of": as_of_ns, "since": as_of_ns - longest_ns},
+        {"jobs": json.dumps([*names]), "as_of": as_of_ns, "since": as_of_ns - longest_ns},
     )
 
 
