@@ -11,6 +11,7 @@ import gc
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from reporter.lease import acquire
 from reporter.report.jobs import read_jobs_as_of
 from reporter.schedule.due import Cron, parse_schedule
 from reporter.schedule.expectation import Expectation
-from reporter.schedule.judge import Start, judge_cron
+from reporter.schedule.judge import judge_cron
 from reporter.schedule.timetable import Timetable
 from reporter.store import Store, open_store
 
@@ -48,15 +49,18 @@ def expectations() -> dict[str, Expectation]:
 
 
 def rows(expected: dict[str, Expectation], begin_ns: int, end_ns: int) -> Iterator[tuple[Any, ...]]:
-    """A run of each job for each day, within the grace of its due time; every hundredth job leaves out its last."""
-    first = {}
-    for name, job in expected.items():
-        assert isinstance(job.schedule, Cron)
-        first[name] = next(job.schedule.after(begin_ns)).at_ns
-    for day in range(DAYS + 1):
-        for number, (name, first_ns) in enumerate(first.items()):
-            start_ns = first_ns + day * DAY_NS + NS
-            if start_ns + 60 * NS < end_ns and not (number % 100 == 0 and start_ns >= end_ns - DAY_NS):
+    """A run of each job for each day, a second after it was due; every hundredth job leaves out its last."""
+    dues: dict[Cron, list[int]] = {}
+    for number, (name, job) in enumerate(expected.items()):
+        cron = job.schedule
+        assert isinstance(cron, Cron)
+        if cron not in dues:
+            dues[cron] = [
+                due.at_ns for due in takewhile(lambda due: due.at_ns < end_ns - 61 * NS, cron.after(begin_ns))
+            ]
+        for day, due_ns in enumerate(dues[cron]):
+            start_ns = due_ns + NS
+            if not (number % 100 == 0 and start_ns >= end_ns - DAY_NS):
                 yield f"{name}-{day}", name, start_ns, start_ns + 60 * NS, 60 * NS, "success", "success"
 
 
@@ -84,9 +88,9 @@ def seconds(work: Callable[[], object]) -> float:
 
 def evaluated(expected: dict[str, Expectation], begin_ns: int) -> float:
     """What judging the year takes when each job's runs are there in memory."""
-    starts: dict[str, list[Start]] = {}
+    starts: dict[str, list[int]] = {}
     for _, name, start_ns, *_ in rows(expected, begin_ns, END_NS):
-        starts.setdefault(name, []).append(Start(start_ns))
+        starts.setdefault(name, []).append(start_ns)
 
     def judge() -> None:
         timetables: dict[tuple[Cron, int], Timetable] = {}

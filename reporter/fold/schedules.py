@@ -18,11 +18,11 @@ from reporter import state
 from reporter.fold.declared import Expected, read_declared
 from reporter.fold.ends import IS_UNFOLDED, go_by_keys
 from reporter.fold.job_events import Event, count_events
-from reporter.fold.some_runs import started_between, started_since, under_way_since, watched
+from reporter.fold.some_runs import started_since, starts_between, under_way_since, watched
 from reporter.lease import Lease
 from reporter.schedule.due import GAPS, Cron, Every, Observed, rhythm
 from reporter.schedule.expectation import Expectation
-from reporter.schedule.judge import Judgement, Missed, Span, Start, judge_cron, judge_rhythm, skipped
+from reporter.schedule.judge import Judgement, Missed, Span, judge_cron, judge_rhythm, skipped
 from reporter.schedule.timetable import Timetable
 from reporter.store import Store
 
@@ -110,12 +110,13 @@ def _judge_crons(
         if end > first:
             last_ns = max(timetable.until_ns[end - 1], timetable.over_ns[end - 1] + 1)
             spans_ns[name] = (until_ns - _EARLIER_NS, last_ns)
-    runs = started_between(connection, spans_ns, "started_at_ns, scheduled_for_ns", named_since_ns=_NAMED_EARLIER_NS)
+    starts, naming = starts_between(connection, spans_ns, _NAMED_EARLIER_NS)
     return {
         name: judge_cron(
             timetables[_timetable_of(expected[name])],
             until_ns,
-            [Start(run.started_at_ns, run.scheduled_for_ns) for run in runs.get(name, ())],
+            starts.get(name, ()),
+            naming.get(name, ()),
             most,
         )
         for name, until_ns in judged_until_ns.items()

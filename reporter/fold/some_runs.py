@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
@@ -12,43 +12,67 @@ from sqlalchemy import Connection, Row, text
 from reporter import state
 from reporter.fold.ends import IS_UNFOLDED, LONGEST_RUN
 from reporter.schedule.due import GAPS, WATCHED_NS
+from reporter.schedule.judge import Start
 
 Runs = Mapping[str, list[Row[Any]]]
 """Runs by job."""
-_FOREVER_NS = 2**63 - 1
 
 
 def started_since(connection: Connection, since_ns: Mapping[str, int], columns: str) -> Runs:
     """Each job's runs that started at its moment or later, in order."""
-    return started_between(connection, {name: (ns, _FOREVER_NS) for name, ns in since_ns.items()}, columns)
-
-
-def started_between(
-    connection: Connection, spans_ns: Mapping[str, tuple[int, int]], columns: str, *, named_since_ns: int = 0
-) -> Runs:
-    """Each job's runs that started in its span, the end left out, in order.
-
-    And those that started up to `named_since_ns` before it, and name a due time in it or later.
-    """
-    if not spans_ns:
+    if not since_ns:
         return {}
+    is_sqlite = connection.dialect.name == "sqlite"
+    jobs = "json_each(:jobs)" if is_sqlite else "json_each_text(CAST(:jobs AS json))"
+    since = "j.value" if is_sqlite else "CAST(j.value AS BIGINT)"
+    return _by_job(
+        connection.execute(
+            text(
+                f"SELECT r.batch_job, {_of('r', columns)} FROM {jobs} AS j CROSS JOIN runs AS r"
+                f" WHERE r.batch_job = j.key AND r.started_at_ns >= {since} ORDER BY r.started_at_ns, r.run_id"
+            ),
+            {"jobs": json.dumps(dict(since_ns))},
+        )
+    )
+
+
+def starts_between(
+    connection: Connection, spans_ns: Mapping[str, tuple[int, int]], named_since_ns: int
+) -> tuple[Mapping[str, Sequence[int]], Mapping[str, Sequence[Start]]]:
+    """Each job's starts in its span, the end left out: in order those of runs that name no due time, and the others.
+
+    The others are also those up to `named_since_ns` earlier.  Without a row object each: there may be millions.
+    """
+    starts: defaultdict[str, list[int]] = defaultdict(list)
+    naming: defaultdict[str, list[Start]] = defaultdict(list)
+    if not spans_ns:
+        return starts, naming
     is_sqlite = connection.dialect.name == "sqlite"
     jobs = "json_each(:jobs)" if is_sqlite else "json_each(CAST(:jobs AS json))"
     since, until = (
         f"json_extract(j.value, '$[{place}]')" if is_sqlite else f"CAST(j.value ->> {place} AS BIGINT)"
         for place in (0, 1)
     )
-    named = f" AND (r.started_at_ns >= {since} OR r.scheduled_for_ns >= {since})" if named_since_ns else ""
-    return _by_job(
-        connection.execute(
-            text(
-                f"SELECT r.batch_job, {_of('r', columns)} FROM {jobs} AS j CROSS JOIN runs AS r WHERE r.batch_job = j.key"
-                f" AND r.started_at_ns >= {since} - {named_since_ns} AND r.started_at_ns < {until}{named}"
-                " ORDER BY r.started_at_ns, r.run_id"
-            ),
-            {"jobs": json.dumps(dict(spans_ns))},
-        )
+    spans = f"SELECT j.key AS job, {since} AS since_ns, {until} AS until_ns FROM {jobs} AS j"
+    found = connection.execute(
+        text(
+            f"WITH spans AS MATERIALIZED ({spans}) SELECT r.batch_job, r.started_at_ns, r.scheduled_for_ns"
+            " FROM spans AS s CROSS JOIN runs AS r WHERE r.batch_job = s.job AND r.started_at_ns < s.until_ns"
+            f" AND r.started_at_ns >= s.since_ns - {named_since_ns}"
+            " AND (r.started_at_ns >= s.since_ns OR r.scheduled_for_ns >= s.since_ns)"
+        ),
+        {"jobs": json.dumps(dict(spans_ns))},
     )
+    assert found.cursor is not None
+    for name, start_ns, due_ns in found.cursor.fetchall():
+        if due_ns is None:
+            starts[name].append(start_ns)
+        else:
+            naming[name].append(Start(start_ns, due_ns))
+    found.close()
+    for those in starts.values():
+        those.sort()
+    return starts, naming
 
 
 def latest(

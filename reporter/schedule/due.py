@@ -83,11 +83,11 @@ class Cron:
 
     def after(self, at_ns: int) -> Iterator[Due]:
         """Every due time after a moment, in order."""
-        sim, times = _parsed(self.expression, self.timezone)
+        _, times, days = _parsed(self.expression, self.timezone)
         day = at_ns // _NS // _DAY - 1  # no clock is a day behind
         last_day, last_ns = day + _MOST_DAYS, at_ns
         while day < last_day:
-            if not _has_day(sim, day):
+            if not _has_day(days, day):
                 day += 1
                 continue
             last_day = day + _MOST_DAYS
@@ -238,13 +238,16 @@ def _blame(fields: list[str]) -> str:
 
 
 @lru_cache(maxsize=100_000)
-def _parsed(expression: str, timezone: str) -> tuple[CronSim, tuple[int, ...]]:
-    """An expression read, and its times of day in seconds."""
+def _parsed(expression: str, timezone: str) -> tuple[CronSim, tuple[int, ...], str]:
+    """An expression read, its times of day in seconds, and the expression of its days, which many have in common."""
     sim = CronSim(expression, datetime(2026, 1, 1, tzinfo=_zone(timezone)))
-    return sim, tuple(hour * 3600 + minute * 60 for hour in sorted(sim.hours) for minute in sorted(sim.minutes))
+    times = tuple(hour * 3600 + minute * 60 for hour in sorted(sim.hours) for minute in sorted(sim.minutes))
+    return sim, times, " ".join(["0", "0", *expression.split()[2:]])
 
 
-def _has_day(sim: CronSim, day: int) -> bool:
+@lru_cache(maxsize=100_000)
+def _has_day(days: str, day: int) -> bool:
+    sim, *_ = _parsed(days, "UTC")
     date = datetime.fromordinal(_EPOCH + day)
     return date.month in sim.months and sim.match_day(date)
 

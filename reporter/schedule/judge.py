@@ -59,14 +59,24 @@ class Judgement(NamedTuple):
     missed: tuple[Missed, ...] = ()
 
 
-def judge_cron(timetable: Timetable, judged_until_ns: int, starts: Sequence[Start], most: int = 1_000_000) -> Judgement:
-    """Judge the due times of a timetable after `judged_until_ns`, at most so many; `starts` in order."""
+def judge_cron(
+    timetable: Timetable,
+    judged_until_ns: int,
+    starts_ns: Sequence[int],
+    naming: Sequence[Start] = (),
+    most: int = 1_000_000,
+) -> Judgement:
+    """Judge the due times of a timetable after `judged_until_ns`, at most so many.
+
+    `starts_ns` are those of runs that name no due time, in order; `naming` are runs that name a moment.
+    """
     first, end = timetable.span(judged_until_ns, most)
     named: defaultdict[int, list[int]] = defaultdict(list)
-    unnamed: list[int] = []
-    for start in starts:
+    others: list[int] = []
+    for start in naming:
         due_ns = _named_due(timetable.cron, start)
-        (unnamed if due_ns is None else named[due_ns]).append(start.started_at_ns)
+        (others if due_ns is None else named[due_ns]).append(start.started_at_ns)
+    unnamed = sorted([*starts_ns, *others]) if others else starts_ns
     missed: list[Missed] = []
     for place in timetable.without_run(first, end, unnamed):
         due_ns, over_ns = timetable.at_ns[place], timetable.over_ns[place]
