@@ -71,15 +71,15 @@ class Recording:
 
     if TYPE_CHECKING:
 
-        def begin(self) -> Any: ...
+        def entered(self) -> Any: ...
 
     def __call__(self, function: F) -> F:
         from reporter.decorate import decorate
 
-        return decorate(self.begin, function)  # type: ignore[no-any-return]  # of the function's own kind
+        return decorate(self.entered, function)  # type: ignore[no-any-return]  # of the function's own kind
 
     def __enter__(self) -> Any:
-        active = self.begin()
+        active = self.entered()
         self._entered.append(active)
         _entered.set((self, active, _entered.get()))
         return active
@@ -155,6 +155,8 @@ class CallRecording(Recording):
             except (RecursionError, MemoryError):
                 recorder.unsaid += 1
         return active
+
+    entered = begin
 
     if TYPE_CHECKING:
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from reporter.recorder import Recorder
 
+START_SECONDS = 1.0  # what bringing the start of a run to the database may take; the end has the rest
 FLUSH_SECONDS = 2.0  # at the end of a run
 
 
@@ -43,6 +44,20 @@ class RunRecording(Recording):
                 self.recorder.wall(error)
             except (RecursionError, MemoryError):
                 self.recorder.unsaid += 1
+        return run
+
+    def entered(self) -> ActiveRun:
+        """As `begin`, and its start is in the database before the job's own work: whoever waits for it shall not miss it.
+
+        And if its host goes away with it, spool and all, it is lost and not unheard of.
+        """
+        run = self.begin()
+        if run.open:
+            try:
+                run.tell_start()
+            except BaseException as error:  # the job's own: a time limit
+                run.stop(error)
+                raise
         return run
 
     if TYPE_CHECKING:
@@ -103,6 +118,25 @@ class ActiveRun:
         inherited.tell(self)
         self.recorder.sink.run(self._fact("running"))
 
+    def tell_start(self) -> None:
+        """Bring its start to the database, if that is soon done; what is in the way of it is said at the end."""
+        try:
+            flush_own = getattr(self.recorder.sink, "flush_own", None)
+            if flush_own is not None:  # else it is there already
+                flush_own(START_SECONDS)
+        except BaseException as trouble:
+            self._wall(trouble)
+
+    def stop(self, error: BaseException) -> None:
+        """End it amid its start, and wait for nothing."""
+        from reporter.outcome import of_run
+
+        self.open = False
+        try:
+            self._keep_end(*of_run(error), None)
+        except BaseException as trouble:
+            self._wall(trouble)
+
     def __enter__(self) -> ActiveRun:
         return self
 
@@ -151,6 +185,12 @@ class ActiveRun:
 
     def _end(self, status: str, error_type: str | None, exit_code: int | None, output_tail: str | None) -> None:
         """Keep its end, and bring what waits to the database."""
+        self._keep_end(status, error_type, exit_code, output_tail)
+        seconds = self.flush_seconds()
+        if seconds > 0:
+            self.recorder.flush(seconds)
+
+    def _keep_end(self, status: str, error_type: str | None, exit_code: int | None, output_tail: str | None) -> None:
         recorder = self.recorder
         self.ended = True
         if current_run.get() is self:  # else it is another context, or in a run that began meanwhile and goes on
@@ -167,9 +207,6 @@ class ActiveRun:
         if output_tail:
             fact["output_tail"] = facts.text(output_tail, facts.MOST_TAIL)
         recorder.sink.run(fact)
-        seconds = self.flush_seconds()
-        if seconds > 0:
-            recorder.flush(seconds)
 
     def flush_seconds(self) -> float:
         """What bringing its facts to the database may take at its end."""
