@@ -71,15 +71,15 @@ class Recording:
 
     if TYPE_CHECKING:
 
-        def begin(self) -> Any: ...
+        def entered(self) -> Any: ...
 
     def __call__(self, function: F) -> F:
         from reporter.decorate import decorate
 
-        return decorate(self.begin, function)  # type: ignore[no-any-return]  # of the function's own kind
+        return decorate(self.entered, function)  # type: ignore[no-any-return]  # of the function's own kind
 
     def __enter__(self) -> Any:
-        active = self.begin()
+        active = self.entered()
         self._entered.append(active)
         _entered.set((self, active, _entered.get()))
         return active
@@ -99,13 +99,17 @@ class Recording:
 
     def _left(self) -> Any:
         """The one that is being left: the last that this thread or task entered."""
-        link = top = _entered.get()
+        link = _entered.get()
+        above = []  # entered later, and not left yet: they cross
         while link is not None and not (link[0] is self and link[1] in self._entered):
+            above.append(link)
             link = link[2]
         if link is None:  # entered in another context than this
             return self._entered.pop()
-        if link is top:
-            _entered.set(link[2])
+        rest = link[2]
+        for other in reversed(above):
+            rest = (other[0], other[1], rest)
+        _entered.set(rest)
         self._entered.remove(link[1])
         return link[1]
 
@@ -151,6 +155,8 @@ class CallRecording(Recording):
             except (RecursionError, MemoryError):
                 recorder.unsaid += 1
         return active
+
+    entered = begin
 
     if TYPE_CHECKING:
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from reporter.recorder import Recorder
 
+START_SECONDS = 1.0  # what bringing the start of a run to the database may take; the end has the rest
 FLUSH_SECONDS = 2.0  # at the end of a run
 
 
@@ -45,6 +46,20 @@ class RunRecording(Recording):
                 self.recorder.unsaid += 1
         return run
 
+    def entered(self) -> ActiveRun:
+        """As `begin`, and its start is in the database before the job's own work: whoever waits for it shall not miss it.
+
+        And if its host goes away with it, spool and all, it is lost and not unheard of.
+        """
+        run = self.begin()
+        if run.open:
+            try:
+                run.tell_start()
+            except BaseException as error:  # the job's own: a time limit
+                run.stop(error)
+                raise
+        return run
+
     if TYPE_CHECKING:
 
         def __enter__(self) -> ActiveRun: ...
@@ -56,17 +71,19 @@ class ActiveRun:
 
     __slots__ = (
         "attributes",
+        "ended",
         "items",
         "name",
         "open",
+        "outer",
         "recorder",
         "run_id",
         "scheduled_for_ns",
         "started_at_ns",
         "started_ns",
-        "token",
         "told",
         "told_json",
+        "within",
     )  # fmt: skip
 
     def __init__(
@@ -82,8 +99,9 @@ class ActiveRun:
         self.run_id = uuid7(self.started_at_ns)
         self.told = {"batch_job": self.name, "run_id": self.run_id}
         self.told_json = facts.json_members(self.told)
-        self.open = False
-        self.token: Any = None
+        self.open = self.ended = False  # neither: in a child process that was forked meanwhile
+        self.outer: ActiveRun | None = None  # the one that this context was in before
+        self.within: ActiveRun | None = None  # while paused, the one inside it that the context was in
 
     def set(self, **attributes: object) -> None:
         """Add attributes."""
@@ -91,11 +109,33 @@ class ActiveRun:
 
     def begin(self) -> None:
         """Keep its start; calls of this context and process, and of those it starts, belong to it from here on."""
-        self.token = current_run.set(self)
+        self.outer = _not_ended(current_run.get())
+        if self.outer is not None:  # of runs that cross for ever, not all are to be kept
+            self.outer.outer = _not_ended(self.outer.outer)
+        current_run.set(self)
         self.open = True
         self.recorder.runs.append(self)
         inherited.tell(self)
         self.recorder.sink.run(self._fact("running"))
+
+    def tell_start(self) -> None:
+        """Bring its start to the database, if that is soon done; what is in the way of it is said at the end."""
+        try:
+            flush_own = getattr(self.recorder.sink, "flush_own", None)
+            if flush_own is not None:  # else it is there already
+                flush_own(START_SECONDS)
+        except BaseException as trouble:
+            self._wall(trouble)
+
+    def stop(self, error: BaseException) -> None:
+        """End it amid its start, and wait for nothing."""
+        from reporter.outcome import of_run
+
+        self.open = False
+        try:
+            self._keep_end(*of_run(error), None)
+        except BaseException as trouble:
+            self._wall(trouble)
 
     def __enter__(self) -> ActiveRun:
         return self
@@ -129,22 +169,32 @@ class ActiveRun:
 
     def pause(self) -> None:
         """Calls of this context are not of this run from here on, unless no other one is there."""
-        token, self.token = self.token, None
-        if token is not None:
-            try:
-                current_run.reset(token)
-            except ValueError:  # in another context
-                pass
+        current = current_run.get()
+        if _is_inside(current, self):
+            self.within = current
+            current_run.set(_not_ended(self.outer))
 
     def resume(self) -> None:
         """Calls of this context are of this run again."""
         if self.open:
-            self.token = current_run.set(self)
+            current = current_run.get()
+            if not _is_inside(current, self):
+                self.outer = current
+            within, self.within = self.within, None
+            current_run.set(_not_ended(within) if within is not None and _is_inside(within, self) else self)
 
     def _end(self, status: str, error_type: str | None, exit_code: int | None, output_tail: str | None) -> None:
         """Keep its end, and bring what waits to the database."""
+        self._keep_end(status, error_type, exit_code, output_tail)
+        seconds = self.flush_seconds()
+        if seconds > 0:
+            self.recorder.flush(seconds)
+
+    def _keep_end(self, status: str, error_type: str | None, exit_code: int | None, output_tail: str | None) -> None:
         recorder = self.recorder
-        self.pause()
+        self.ended = True
+        if current_run.get() is self:  # else it is another context, or in a run that began meanwhile and goes on
+            current_run.set(_not_ended(self.outer))
         if self in recorder.runs:
             recorder.runs.remove(self)
         inherited.untell(self)
@@ -157,9 +207,6 @@ class ActiveRun:
         if output_tail:
             fact["output_tail"] = facts.text(output_tail, facts.MOST_TAIL)
         recorder.sink.run(fact)
-        seconds = self.flush_seconds()
-        if seconds > 0:
-            recorder.flush(seconds)
 
     def flush_seconds(self) -> float:
         """What bringing its facts to the database may take at its end."""
@@ -186,13 +233,28 @@ class ActiveRun:
         return fact
 
 
+def _not_ended(run: ActiveRun | None) -> ActiveRun | None:
+    """The run, or the innermost one around it that has not ended."""
+    while run is not None and run.ended:
+        run = run.outer
+    return run
+
+
+def _is_inside(run: ActiveRun | None, outer: ActiveRun) -> bool:
+    """Whether a run is `outer`, or began within it."""
+    while run is not None and run is not outer:
+        run = run.outer
+    return run is outer
+
+
 class _Unrecorded(ActiveRun):
     """A run for which there was no room left: at the end of the stack, or of memory."""
 
     __slots__ = ()
 
     def __init__(self) -> None:
-        self.open = False
+        self.open = self.ended = False
+        self.outer = self.within = None
         self.name = self.run_id = ""
         self.items = None
 

@@ -11,15 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 from reporter.cli.folded import fold_first
+from reporter.cli.job_name import check_job
 from reporter.cli.root import Context, moment_option, since_option
 from reporter.cli.rows import FORMATS, NOTHING, write
 from reporter.cli.table import STATE_STYLES, seconds
 from reporter.cli.terminal import console, shown
 from reporter.report.json_form import moment, usd
-from reporter.report.runs import RunRecord, read_runs
+from reporter.report.runs import STATUSES, RunRecord, read_runs
 
-_STATUSES = ("running", "success", "failed", "timeout", "lost")
 _TAILS, _TAIL_LINES = 5, 10
+_ROOMY = 88
 
 
 @click.command()
@@ -27,7 +28,7 @@ _TAILS, _TAIL_LINES = 5, 10
 @click.option(
     "--since", default="7d", show_default=True, help="How far back: a length like 30d, or a day like 2026-11-01."
 )
-@click.option("--status", "statuses", multiple=True, type=click.Choice(_STATUSES), help="Those alone; may be repeated.")
+@click.option("--status", "statuses", multiple=True, type=click.Choice(STATUSES), help="Those alone; may be repeated.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many, the last ones.")
 @click.option("--as-of", metavar="MOMENT", help="Those that started before this moment (RFC 3339); now if left out.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
@@ -57,6 +58,7 @@ def runs(
     since_ns = since_option(since, as_of_ns)
     fold_first(context, no_fold)
     with context.looked_at.read() as connection:
+        check_job(context, connection, job)
         found = read_runs(connection, job=job, since_ns=since_ns, as_of_ns=as_of_ns, statuses=statuses, limit=limit + 1)
     kept = found[:limit]
     if form == "json":
@@ -99,7 +101,8 @@ def _show(kept: Sequence[RunRecord], job: str | None, since: str) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("started (UTC)", no_wrap=True)
     if job is None:
-        table.add_column("job", overflow="fold")
+        roomy = out.width >= _ROOMY  # else it is the name that would be cut
+        table.add_column("job", overflow="fold" if roomy else "ellipsis", no_wrap=not roomy)
     table.add_column("status", no_wrap=True)
     for name in ("took", "exit", "items", "calls", "bad", "USD"):
         table.add_column(name, justify="right", no_wrap=True)

@@ -130,7 +130,7 @@ def _fold(
     prices = rules.prices
     counted = register_slos(opened, lease, slos, now_ns, progress)
     declare(opened, lease, rules.expected, now_ns)
-    judge_schedules(opened, lease, rules.expected, now_ns)
+    judge_schedules(opened, lease, rules.expected, now_ns, rules.run_lost_after_ns)
     runs, lost = _fold_ends(opened, lease, counted, rules, now_ns)
     folded = _fold_calls(opened, lease, counted, prices, rules.most_errors, progress)
     with opened.write() as connection:  # now that little is left to look through

@@ -15,9 +15,9 @@ from sqlalchemy import Connection, Row, text
 
 from reporter import state
 from reporter.fold.declared import Expected
-from reporter.fold.ends import IS_UNFOLDED, LONGEST_RUN
+from reporter.fold.ends import IS_UNFOLDED
 from reporter.fold.job_events import JUDGED_AT, Event, count_events
-from reporter.fold.some_runs import started_since
+from reporter.fold.some_runs import under_way_since
 from reporter.schedule.judge import Missed, Span, Start, is_late, made_up_for, overlapping, pace
 
 
@@ -79,13 +79,15 @@ def _made_up(connection: Connection, expected: Expected, runs: _Runs) -> list[Ev
             missed = made_up_for(schedule, open_, Start(run.started_at_ns, run.scheduled_for_ns))
             if missed is not None:
                 open_.remove(missed)
-                made_up.append({"job": name, "subject": str(missed.due_at_ns), "at": run.started_at_ns})
+                made_up.append(
+                    {"job": name, "kind": missed.kind, "subject": str(missed.due_at_ns), "at": run.started_at_ns}
+                )
                 if is_late(schedule, missed, run.started_at_ns, before.started_at_ns if before else None):
                     late.append(Event(name, "late", str(missed.due_at_ns), run.started_at_ns))
     if made_up:
         connection.execute(
             text(
-                "UPDATE job_events SET made_up_at_ns = :at WHERE batch_job = :job AND kind = 'missed' AND subject = :subject"
+                "UPDATE job_events SET made_up_at_ns = :at WHERE batch_job = :job AND kind = :kind AND subject = :subject"
             ),
             made_up,
         )
@@ -93,7 +95,7 @@ def _made_up(connection: Connection, expected: Expected, runs: _Runs) -> list[Ev
 
 
 def _open_since(connection: Connection, since_ns: Mapping[str, int]) -> dict[str, list[Missed]]:
-    """Each job's missed due times whose time was not over at its moment, and that no run made up for."""
+    """Each job's due times that were missed or skipped, whose time was not over at its moment, and that no run made up for."""
     found: defaultdict[str, list[Missed]] = defaultdict(list)
     if since_ns:
         is_sqlite = connection.dialect.name == "sqlite"
@@ -101,12 +103,13 @@ def _open_since(connection: Connection, since_ns: Mapping[str, int]) -> dict[str
         since = "j.value" if is_sqlite else "CAST(j.value AS BIGINT)"
         for row in connection.execute(
             text(
-                f"SELECT e.* FROM {jobs} AS j CROSS JOIN job_events AS e WHERE e.batch_job = j.key AND e.kind = 'missed'"
-                f" AND e.made_up_at_ns IS NULL AND e.until_ns > {since} ORDER BY e.due_at_ns"
+                f"SELECT e.* FROM {jobs} AS j CROSS JOIN job_events AS e WHERE e.batch_job = j.key"
+                f" AND e.kind IN ('missed', 'skipped') AND e.made_up_at_ns IS NULL AND e.until_ns > {since}"
+                " ORDER BY e.due_at_ns"
             ),
             {"jobs": json.dumps(dict(since_ns))},
         ):
-            found[row.batch_job].append(Missed(row.due_at_ns, row.at_ns, row.until_ns, None))
+            found[row.batch_job].append(Missed(row.due_at_ns, row.at_ns, row.until_ns, None, row.kind))
     return found
 
 
@@ -115,19 +118,8 @@ def _overlaps(connection: Connection, expected: Expected, runs: _Runs) -> Iterab
     bounded = {name: those for name, those in runs.items() if expected[name].max_concurrent is not None}
     if not bounded:
         return
-    running = {
-        row.batch_job: row.first_ns
-        for row in connection.execute(
-            text(
-                f"SELECT batch_job, min(started_at_ns) AS first_ns FROM runs WHERE {IS_UNFOLDED} AND status = 'running'"
-                " GROUP BY batch_job"
-            )
-        )
-    }
-    longest_ns = state.get_integer(connection, LONGEST_RUN)
     first_ns = {name: those[0].started_at_ns for name, those in bounded.items()}
-    since_ns = {name: min(ns - longest_ns, running.get(name, ns)) for name, ns in first_ns.items()}
-    for name, those in started_since(connection, since_ns, "started_at_ns, run_id, ended_at_ns").items():
+    for name, those in under_way_since(connection, first_ns).items():
         begin_ns = max(first_ns[name], bounded[name][0].declared_at_ns)
         spans = [Span(run.started_at_ns, run.run_id, run.ended_at_ns) for run in those]
         for span in overlapping(spans, expected[name].max_concurrent or 1):

@@ -7,6 +7,7 @@ read of however many.
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -39,6 +40,12 @@ def read_job_totals(connection: Connection) -> dict[str, dict[str, int]]:
     for row in connection.execute(text("SELECT batch_job, status, runs FROM job_totals ORDER BY batch_job, status")):
         totals.setdefault(row.batch_job, {})[row.status] = row.runs
     return totals
+
+
+def read_job_names(connection: Connection) -> list[str]:
+    """Every job that ever ran or was expected to."""
+    known = f"SELECT batch_job FROM job_totals UNION SELECT batch_job FROM runs WHERE {IS_UNFOLDED}"
+    return list(connection.execute(text(f"{known} UNION SELECT batch_job FROM jobs")).scalars())
 
 
 def ever_counted(totals: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
@@ -110,7 +117,6 @@ def read_jobs(
         if last is None and name not in declared and not any(ended.values()):
             continue  # its runs began later
         job, row = expected.get(name, _NOTHING), declared.get(name)
-        missed_ns = events.missed[name]
         judged = None
         if row is not None:
             judged = Judged(row.since_ns, row.judged_until_ns, row.next_due_at_ns, judged_at_ns)
@@ -119,7 +125,9 @@ def read_jobs(
         standing = stand(job, _ran(last, as_of_ns), starts_ns, newest_ns, judged, as_of_ns)
         counted = {kind: count - events.later[name][kind] for kind, count in counts.get(name, {}).items()}
         is_retired = name in known and name not in declared
-        jobs.append(_status(name, runs, standing, ended, counted, missed_ns, is_retired=is_retired))
+        jobs.append(
+            _status(name, runs, standing, ended, counted, events, is_declared=name in expected, is_retired=is_retired)
+        )
     return tuple(jobs)
 
 
@@ -188,16 +196,18 @@ def _last_ended(
 
 
 def _ended_later(connection: Connection, names: Iterable[str], as_of_ns: int, longest_ns: int) -> Iterable[Row[Any]]:
-    """Runs that ended at the moment or later: how many of them had started, and what all were counted as."""
-    for name in names:
-        yield from connection.execute(
-            text(
-                "SELECT batch_job, folded_status, count(*) AS runs,"
-                " sum(CASE WHEN started_at_ns < :as_of THEN 1 ELSE 0 END) AS running FROM runs WHERE batch_job = :job"
-                " AND started_at_ns >= :since AND ended_at_ns >= :as_of GROUP BY batch_job, folded_status"
-            ),
-            {"job": name, "as_of": as_of_ns, "since": as_of_ns - longest_ns},
-        )
+    """Runs that ended at the moment or later: how many of them had started, and what all were counted as, by job."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    jobs = "SELECT value FROM json_each(:jobs)" if is_sqlite else "SELECT json_array_elements_text(CAST(:jobs AS json))"
+    return connection.execute(
+        text(
+            "SELECT batch_job, folded_status, count(*) AS runs,"
+            " sum(CASE WHEN started_at_ns < :as_of THEN 1 ELSE 0 END) AS running FROM runs"
+            f" WHERE batch_job IN ({jobs}) AND started_at_ns >= :since AND ended_at_ns >= :as_of"
+            " GROUP BY batch_job, folded_status"
+        ),
+        {"jobs": json.dumps([*names]), "as_of": as_of_ns, "since": as_of_ns - longest_ns},
+    )
 
 
 # ── what was judged ──
@@ -206,6 +216,7 @@ def _ended_later(connection: Connection, names: Iterable[str], as_of_ns: int, lo
 @dataclass(frozen=True, slots=True)
 class _Events:
     missed: Mapping[str, list[int]]  # due times that no run made up for, in order
+    skipped: Mapping[str, list[int]]  # due times at which no more runs might be under way, likewise
     long_ago: Mapping[str, int]  # the last one before those that are listed
     later: Mapping[str, Counter[str]]  # how many of those counted were so only at the moment or later
 
@@ -216,25 +227,25 @@ class _Events:
 
 
 def _read_events(connection: Connection, as_of_ns: int, declared: Mapping[str, Row[Any]]) -> _Events:
-    missed: defaultdict[str, list[int]] = defaultdict(list)
+    listed: dict[str, defaultdict[str, list[int]]] = {kind: defaultdict(list) for kind in ("missed", "skipped")}
     since_ns = as_of_ns - LISTED_NS
-    is_missed = "kind = 'missed' AND (made_up_at_ns IS NULL OR made_up_at_ns >= :as_of)"
+    is_open = "(made_up_at_ns IS NULL OR made_up_at_ns >= :as_of)"
     moments = {"as_of": as_of_ns, "since": since_ns}
     if declared:
         for row in connection.execute(
             text(
-                "SELECT batch_job, due_at_ns FROM job_events WHERE at_ns >= :since AND at_ns < :as_of"
-                f" AND {is_missed} ORDER BY due_at_ns"
+                "SELECT batch_job, kind, due_at_ns FROM job_events WHERE at_ns >= :since AND at_ns < :as_of"
+                f" AND kind IN ('missed', 'skipped') AND {is_open} ORDER BY due_at_ns"
             ),
             moments,
         ):
-            missed[row.batch_job].append(row.due_at_ns)
+            listed[row.kind][row.batch_job].append(row.due_at_ns)
     long_ago = {}
     if any(row.schedule is not None and row.judged_until_ns < since_ns for row in declared.values()):
         found = connection.execute(
             text(
                 "SELECT batch_job, max(due_at_ns) AS due_at_ns FROM job_events"
-                f" WHERE at_ns < :since AND {is_missed} GROUP BY batch_job"
+                f" WHERE at_ns < :since AND kind = 'missed' AND {is_open} GROUP BY batch_job"
             ),
             moments,
         )
@@ -247,7 +258,7 @@ def _read_events(connection: Connection, as_of_ns: int, declared: Mapping[str, R
         {"as_of": as_of_ns},
     ):
         later[row.batch_job][row.kind] = row.events
-    return _Events(missed, long_ago, later)
+    return _Events(listed["missed"], listed["skipped"], long_ago, later)
 
 
 def _status(
@@ -256,14 +267,16 @@ def _status(
     standing: Standing,
     ended: Mapping[str, int],
     counted: Mapping[str, int],
-    missed_ns: list[int],
+    events: _Events,
     *,
+    is_declared: bool,
     is_retired: bool,
 ) -> JobStatus:
     last, done, success = (found.get(name, [None])[0] for found in (runs.last, runs.done, runs.success))
     return JobStatus(
         batch_job=name,
         state=standing.state,
+        is_declared=is_declared,
         is_retired=is_retired,
         last_start_at_ns=None if last is None else last.started_at_ns,
         last_success_at_ns=None if success is None else success.ended_at_ns,
@@ -273,7 +286,10 @@ def _status(
         last_exit_code=None if done is None else done.exit_code,
         last_items=None if done is None else done.items,
         running=runs.running[name],
-        missed_runs_at_ns=tuple(missed_ns[-MOST_LISTED:]) if "missed" in counted else None,
+        missed_runs_at_ns=tuple(events.missed[name][-MOST_LISTED:]) if "missed" in counted else None,
+        skipped_runs_at_ns=(
+            tuple(events.skipped[name][-MOST_LISTED:]) if {"missed", "overlap"} <= counted.keys() else None
+        ),
         late_runs=counted.get("late"),
         overlaps=counted.get("overlap"),
         too_fast_runs=counted.get("too_fast"),

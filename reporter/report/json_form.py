@@ -172,6 +172,7 @@ def job_as_json(job: JobStatus) -> dict[str, Any]:
         "last_success_at": moment(job.last_success_at_ns),
         "next_run_at": moment(job.next_run_at_ns),
         "missed_runs": None if job.missed_runs_at_ns is None else [moment(at_ns) for at_ns in job.missed_runs_at_ns],
+        "skipped_runs": None if job.skipped_runs_at_ns is None else [moment(at_ns) for at_ns in job.skipped_runs_at_ns],
         "late_runs": job.late_runs,
         "overruns": job.overruns,
         "overlaps": job.overlaps,

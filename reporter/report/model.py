@@ -191,6 +191,7 @@ class JobStatus:
 
     batch_job: str
     state: str  # "ok", "running", "late", "missed", "failed", "lost", "overrun" or "unknown"
+    is_declared: bool  # it is in the configuration
     is_retired: bool  # it was in the configuration once and is no more: nobody is told of its state
     last_start_at_ns: int | None
     last_success_at_ns: int | None
@@ -201,6 +202,7 @@ class JobStatus:
     last_items: int | None
     running: int
     missed_runs_at_ns: tuple[int, ...] | None  # of the last 30 days, the last 100; None, as below: nothing is expected
+    skipped_runs_at_ns: tuple[int, ...] | None  # likewise; due while as many runs were under way as may be
     late_runs: int | None
     overlaps: int | None
     too_fast_runs: int | None

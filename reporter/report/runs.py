@@ -10,8 +10,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from reporter.fold.some_runs import latest
+from reporter.report.jobs import read_job_names
 from reporter.schedule.standing import streak
+from reporter.tally import MINUTE_NS
 
+STATUSES = ("running", "success", "failed", "timeout", "lost")
+_FURTHER = 8
 FEW = 20
 """So many runs are shown of a job's line, and looked through for its streak."""
 
@@ -82,22 +86,28 @@ def _as_of(row: Row[Any], as_of_ns: int) -> LatestRun:
 def read_runs(
     connection: Connection, *, job: str | None, since_ns: int, as_of_ns: int, statuses: Sequence[str] = (), limit: int
 ) -> list[RunRecord]:
-    """Runs that started in [since, as_of), those that started last first, at most `limit`."""
-    conditions, parameters = ["started_at_ns >= :since", "started_at_ns < :as_of"], dict[str, int | str]()
-    if job is not None:
-        conditions.append("batch_job = :job")
-        parameters["job"] = job
-    if statuses:
-        conditions.append(f"status IN ({', '.join(f':status{place}' for place in range(len(statuses)))})")
-        parameters |= {f"status{place}": status for place, status in enumerate(statuses)}
-    rows = connection.execute(
-        text(
-            "SELECT run_id, batch_job, started_at_ns, ended_at_ns, duration_ns, status, exit_code, error_type, items, host,"
-            f" scheduled_for_ns, output_tail FROM runs WHERE {' AND '.join(conditions)}"
-            f" ORDER BY started_at_ns DESC, run_id DESC LIMIT {int(limit)}"
-        ),
-        {**parameters, "since": since_ns, "as_of": as_of_ns},
-    ).fetchall()
+    """Runs that started in [since, as_of), those that started last first, at most `limit`.
+
+    The index has runs by job, and one of starts alone would mislead SQLite elsewhere: so it looks at the last minute, and
+    further back while that was too little.
+    """
+    is_sqlite = connection.dialect.name == "sqlite"
+    jobs = "SELECT value FROM json_each(:jobs)" if is_sqlite else "SELECT json_array_elements_text(CAST(:jobs AS json))"
+    asked = {"jobs": json.dumps(read_job_names(connection) if job is None else [job]), "as_of": as_of_ns}
+    asked |= {f"status{place}": status for place, status in enumerate(statuses)}
+    of_status = f" AND status IN ({', '.join(f':status{place}' for place in range(len(statuses)))})" if statuses else ""
+    statement = text(
+        "SELECT run_id, batch_job, started_at_ns, ended_at_ns, duration_ns, status, exit_code, error_type, items, host,"
+        f" scheduled_for_ns, output_tail FROM runs WHERE batch_job IN ({jobs}) AND started_at_ns >= :first"
+        f" AND started_at_ns < :as_of{of_status} ORDER BY started_at_ns DESC, run_id DESC LIMIT {int(limit)}"
+    )
+    length_ns = MINUTE_NS
+    while True:
+        first_ns = max(since_ns, as_of_ns - length_ns)
+        rows = connection.execute(statement, {**asked, "first": first_ns}).fetchall()
+        if len(rows) >= limit or first_ns == since_ns:
+            break
+        length_ns *= _FURTHER
     calls = _calls(connection, rows)
     return [_record(row, calls.get(row.run_id)) for row in rows]
 

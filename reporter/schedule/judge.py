@@ -7,29 +7,30 @@ it started by the end of the grace   on time
 it started later                     missed within its grace, and made up for by a late run
 none started                         missed
 
+Where no more runs may be under way at once, and as many were when it was due, none could start: it was skipped, not missed.
+
 A rhythm (`every`, `observed`) has no due times of its own: each start makes the next one, and a missed one does, too.
 """
 
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from reporter.schedule.due import Cron, Due, Every, Rhythm, Schedule
 from reporter.schedule.expectation import Expectation
+from reporter.schedule.timetable import EARLY_NS, Timetable
 from reporter.slo.durations import MINUTE_NS
-
-_EARLY_NS = MINUTE_NS
 
 
 def early_ns(schedule: Schedule, due_ns: int) -> int:
     """How much earlier than due a run may start, by the clock of another machine say: half the interval at most."""
     if isinstance(schedule, Cron):  # the shortest interval there is, is a minute
-        return _EARLY_NS // 2 if schedule.is_due(due_ns - MINUTE_NS) else _EARLY_NS
-    return min(_EARLY_NS, schedule.interval_ns // 2) if isinstance(schedule, Every) else _EARLY_NS
+        return EARLY_NS // 2 if schedule.is_due(due_ns - MINUTE_NS) else EARLY_NS
+    return min(EARLY_NS, schedule.interval_ns // 2) if isinstance(schedule, Every) else EARLY_NS
 
 
 class Start(NamedTuple):
@@ -46,6 +47,7 @@ class Missed(NamedTuple):
     over_at_ns: int  # when its grace was over
     until_ns: int  # runs from here on are of the next due time
     made_up_at_ns: int | None  # when its run started after all
+    kind: str = "missed"  # or "skipped": as many runs were under way as may be
 
 
 class Judgement(NamedTuple):
@@ -58,32 +60,32 @@ class Judgement(NamedTuple):
 
 
 def judge_cron(
-    cron: Cron, grace_ns: int, judged_until_ns: int, starts: Sequence[Start], now_ns: int, most: int = 1_000_000
+    timetable: Timetable,
+    judged_until_ns: int,
+    starts_ns: Sequence[int],
+    naming: Sequence[Start] = (),
+    most: int = 1_000_000,
 ) -> Judgement:
-    """Judge the due times after `judged_until_ns` whose grace is over at `now_ns`, at most so many; `starts` in order."""
+    """Judge the due times of a timetable after `judged_until_ns`, at most so many.
+
+    `starts_ns` are those of runs that name no due time, in order; `naming` are runs that name a moment.
+    """
+    first, end = timetable.span(judged_until_ns, most)
     named: defaultdict[int, list[int]] = defaultdict(list)
-    unnamed: list[int] = []
-    for start in starts:
-        due_ns = _named_due(cron, start)
-        (unnamed if due_ns is None else named[due_ns]).append(start.started_at_ns)
-    dues = cron.after(judged_until_ns)
-    due = next(dues, None)
-    since_ns = 0 if due is None else due.at_ns - early_ns(cron, due.at_ns)
+    others: list[int] = []
+    for start in naming:
+        due_ns = _named_due(timetable.cron, start)
+        (others if due_ns is None else named[due_ns]).append(start.started_at_ns)
+    unnamed = sorted([*starts_ns, *others]) if others else starts_ns
     missed: list[Missed] = []
-    judged = 0
-    while due is not None and due.latest_ns + grace_ns <= now_ns and judged < most:
-        following = next(dues, None)
-        next_since_ns = until_ns = 2**63 - 1
-        if following is not None:
-            next_since_ns = until_ns = following.at_ns - min(_EARLY_NS, (following.at_ns - due.at_ns) // 2)
-        over_ns = due.latest_ns + grace_ns
-        if due.latest_ns > due.at_ns:  # a later reading of it may be after the next one is due
-            until_ns = max(until_ns, over_ns + 1)
-        found = min([*named[due.at_ns], *_first(unnamed, since_ns, until_ns)], default=None)
+    for place in timetable.without_run(first, end, unnamed):
+        due_ns, over_ns = timetable.at_ns[place], timetable.over_ns[place]
+        found = min([*named.get(due_ns, ()), *timetable.started_ns(place, unnamed)], default=None)
         if found is None or found > over_ns:
-            missed.append(Missed(due.at_ns, over_ns, until_ns, found))
-        judged_until_ns, due, since_ns, judged = due.at_ns, following, next_since_ns, judged + 1
-    return Judgement(judged_until_ns, *expect(due, grace_ns), tuple(missed))
+            missed.append(Missed(due_ns, over_ns, timetable.until_ns[place], found))
+    if end > first:
+        judged_until_ns = timetable.at_ns[end - 1]
+    return Judgement(judged_until_ns, *expect(timetable.due(end), timetable.grace_ns), tuple(missed))
 
 
 def expect(due: Due | None, grace_ns: int) -> tuple[int | None, int | None]:
@@ -95,12 +97,7 @@ def _named_due(schedule: Schedule, start: Start) -> int | None:
     """The due time that a run says it is of, if it is one."""
     if start.scheduled_for_ns is None or not isinstance(schedule, Cron):
         return None
-    return start.scheduled_for_ns // MINUTE_NS * MINUTE_NS if schedule.is_due(start.scheduled_for_ns) else None
-
-
-def _first(starts_ns: list[int], since_ns: int, until_ns: int) -> list[int]:
-    place = bisect_left(starts_ns, since_ns)
-    return starts_ns[place : place + 1] if place < len(starts_ns) and starts_ns[place] < until_ns else []
+    return schedule.named(start.scheduled_for_ns)
 
 
 def judge_rhythm(
@@ -178,6 +175,20 @@ def overlapping(spans: Iterable[Span], max_concurrent: int) -> Iterator[Span]:
         if len(ends) >= max_concurrent:
             yield span
         heapq.heappush(ends, float("inf") if span.ended_at_ns is None else span.ended_at_ns)
+
+
+def skipped(
+    schedule: Schedule, grace_ns: int, missed: Sequence[Missed], spans: Sequence[Span], max_concurrent: int
+) -> list[Missed]:
+    """The same, where those are "skipped" that were due, by any reading, while as many runs were under way as may be."""
+    starts_ns = sorted(span.started_at_ns for span in spans)
+    ends_ns = sorted(span.ended_at_ns for span in spans if span.ended_at_ns is not None)
+    found = []
+    for one in missed:
+        readings_ns = {one.due_at_ns, one.over_at_ns - grace_ns} if isinstance(schedule, Cron) else {one.due_at_ns}
+        under_way = max(bisect_left(starts_ns, due_ns) - bisect_right(ends_ns, due_ns) for due_ns in readings_ns)
+        found.append(one._replace(kind="skipped") if under_way >= max_concurrent else one)
+    return found
 
 
 def pace(expected: Expectation, status: str, duration_ns: int | None) -> str | None:

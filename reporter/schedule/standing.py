@@ -15,13 +15,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from reporter.schedule.due import Cron, Rhythm, Schedule, rhythm
+from reporter.schedule.due import READINGS_NS, Cron, Rhythm, Schedule, rhythm
 from reporter.schedule.expectation import Expectation
 from reporter.schedule.judge import early_ns, pace
 from reporter.slo.durations import MINUTE_NS
 
 _STATES = {"success": "ok", "failed": "failed", "timeout": "overrun", "lost": "lost"}
-_READINGS_NS = 180 * MINUTE_NS  # no two readings of a time of day are further apart
 
 
 class Ran(NamedTuple):
@@ -108,7 +107,7 @@ def _pending(cron: Cron, grace_ns: int, judged: Judged, now_ns: int) -> int | No
             return None
         begin_ns = judged.until_ns
     else:
-        begin_ns = max(judged.since_ns, now_ns - grace_ns - (0 if cron.timezone == "UTC" else _READINGS_NS))
+        begin_ns = max(judged.since_ns, now_ns - grace_ns - (0 if cron.timezone == "UTC" else READINGS_NS))
     found = None
     for due in cron.after(begin_ns):
         if due.at_ns > due_by_ns:

@@ -59,12 +59,19 @@ class PostgresSink:
 
         Flushes that fail take `timeout` in sum, not each, until RETRY_SECONDS have gone by.
         """
+        return self._flush(timeout)
+
+    def flush_own(self, timeout: float) -> bool:
+        """The same for this process's file alone, however much waits beside it."""
+        return self._flush(timeout, is_own=True)
+
+    def _flush(self, timeout: float, *, is_own: bool = False) -> bool:
         began = monotonic()
         if self._paid_seconds >= timeout:
             if began - self._paid_at < RETRY_SECONDS:
                 return False
             self._paid_seconds = 0.0
-        self.spool.hand_over()
+        own = self.spool.hand_over()
         begun = self._begun
         if not self._flushing.acquire(timeout=timeout):
             self.problem = self.problem or "Postgres took nothing yet: another thread's flush is not done"
@@ -72,7 +79,7 @@ class PostgresSink:
         try:
             if self._done > begun:  # a shipping that began after the hand-over has taken it along
                 return True
-            problem = self._ship(began, timeout - self._paid_seconds)
+            problem = self._ship(began, timeout - self._paid_seconds, own if is_own else None)
             self.problem = problem and (
                 f"Postgres took {problem}; facts wait in {self.spool.directories[0]}"
                 " for the next run that can reach it, or for: reporter ingest --spool"
@@ -87,8 +94,8 @@ class PostgresSink:
         """What failed before says nothing of the next flush, which may take its whole time."""
         self._paid_seconds = 0.0
 
-    def _ship(self, began: float, seconds: float) -> str:
-        """How much was not shipped by `seconds` after `began`, and why; nothing when all was."""
+    def _ship(self, began: float, seconds: float, only: str | None) -> str:
+        """How much was not shipped by `seconds` after `began`, and why; nothing when all was, or the `only` file that was to be."""
         from threading import Thread
 
         from reporter.sinks.shipping import Shipping
@@ -102,7 +109,7 @@ class PostgresSink:
             if self._thread.is_alive():  # cut off long ago, and still looking up a name
                 return "nothing: still no answer"
         self._begun = number = self._begun + 1
-        shipping = Shipping(self.url, self.spool.directories)
+        shipping = Shipping(self.url, self.spool.directories, only)
         ended: list[str] = []
 
         def run() -> None:
@@ -122,7 +129,7 @@ class PostgresSink:
             in_time = tuple(ended)  # what it says after the cut is what the cut did
             if not in_time:
                 shipping.cut()
-        if in_time == ("",):
+        if in_time == ("",) and only is None:
             self._done = number
         reason = in_time[0] if in_time else f"no answer within {seconds:.2g} s"
         if shipping.lines:

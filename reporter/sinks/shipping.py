@@ -25,14 +25,16 @@ CHUNK = 1_000
 """Lines in one transaction."""
 
 
-def orphans(directory: str) -> Iterator[tuple[str, int]]:
-    """Path and locked descriptor of each file whose owner is gone; close the descriptor when done with it."""
+def orphans(directory: str, only: str | None = None) -> Iterator[tuple[str, int]]:
+    """Path and locked descriptor of each file whose owner is gone, or of that one; close the descriptor when done with it."""
     try:
         names = sorted(name for name in os.listdir(directory) if name.endswith((".jsonl", ".new")))
     except (FileNotFoundError, NotADirectoryError):
         return
     for name in names:
         path = os.path.join(directory, name)
+        if only not in (None, path):
+            continue
         try:
             fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
         except OSError:
@@ -125,10 +127,10 @@ def load_driver() -> None:
 
 
 class Shipping:
-    """One shipping of all orphaned files, which another thread may cut short."""
+    """One shipping of all orphaned files, or of the `only` one, which another thread may cut short."""
 
-    def __init__(self, url: str, directories: Iterable[str]) -> None:
-        self.url, self.directories = url, directories
+    def __init__(self, url: str, directories: Iterable[str], only: str | None = None) -> None:
+        self.url, self.directories, self.only = url, directories, only
         self.lines = 0  # that are committed
         self._line: Any = None  # the connection's socket once more
         self._cut = False
@@ -144,7 +146,7 @@ class Shipping:
         connection, failed = None, None
         try:
             for directory in self.directories:
-                for path, fd in orphans(directory):
+                for path, fd in orphans(directory, self.only):
                     try:
                         if connection is None:
                             connection = self._connect()

@@ -80,11 +80,17 @@ class Spool:
         with self._lock:
             self._let_go(worthless=not self._dirty and not self._open_starts)
 
-    def hand_over(self) -> None:
-        """Let go of a file that holds facts, so that it can be shipped; starts still in flight are in the next one too."""
+    def hand_over(self) -> str:
+        """Let go of a file that holds facts, so that it can be shipped; starts still in flight are in the next one too.
+
+        Returns its path; "" where there is none.
+        """
         with self._lock:
-            if self._dirty:
-                self._let_go(worthless=False)
+            if not self._dirty:
+                return ""
+            path = self._path
+            self._let_go(worthless=False)
+            return path
 
     def after_fork_in_child(self) -> None:
         """The file and the calls in flight are the parent's; its lock goes when the last copy of its descriptor does."""

@@ -60,7 +60,7 @@ def test_jobs_tell_state_streak_and_the_last_runs(place: Path) -> None:
     assert lines["nightly"][:2] == ["nightly", "ok"]
     assert lines["nightly"][2] == "█████████×█"
     assert lines["nightly"][3:6] == ["+1", "10-30", "02:00"]
-    assert lines["free"][1:4] == ["lost", "█?", "−1"]  # it did not end within a day
+    assert lines["free"][2:5] == ["lost", "█?", "−1"]  # it did not end within a day
     (nightly,) = [
         job for job in json.loads(run(place, "jobs", "--format", "json", "--as-of", AS_OF).stdout)
         if job["batch_job"] == "nightly"
@@ -93,7 +93,34 @@ def test_runs_tell_what_each_cost_and_the_end_of_what_failed_ones_printed(place:
 def test_where_there_is_nothing_to_tell_it_says_what_to_do(tmp_path: Path) -> None:
     assert "No runs yet, and none expected." in run(tmp_path, "jobs").stdout
     assert run(tmp_path, "jobs", "--format", "json").stdout == "[]\n"
-    assert run(tmp_path, "runs", "--job", "x").stdout == "No runs of x since 7d.\n"
+    for command in ("runs", "jobs"):
+        refused = run(tmp_path, command, "--job", "x")
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert "no job 'x'; none ever ran or is configured" in refused.stderr
     assert run(tmp_path, "runs", "--format", "json").stdout == "[]\n"
     refused = run(tmp_path, "runs", "--since", "soon")
     assert (refused.returncode, "write a length like 7d" in refused.stderr) == (2, True)
+
+
+def test_a_job_that_is_not_there_is_refused_with_the_one_that_may_be_meant(place: Path) -> None:
+    for command in ("runs", "jobs"):
+        refused = run(place, command, "--job", "nightly-exprt", "--as-of", AS_OF)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert refused.stderr.endswith("no job 'nightly-exprt'; did you mean 'nightly'?\n")
+        assert "there are free, hourly, nightly" in run(place, command, "--job", "zzz").stderr
+    assert run(place, "runs", "--job", "hourly", "--as-of", AS_OF).stdout == "No runs of hourly since 7d.\n"
+    only = json.loads(run(place, "jobs", "--job", "free", "--format", "json").stdout)
+    assert [job["batch_job"] for job in only] == ["free"]
+
+
+def test_a_job_that_is_not_declared_is_marked_and_one_that_never_ran_is_named(place: Path) -> None:
+    told = run(place, "jobs").stdout.splitlines()
+    assert told[1].split()[:2] == ["free", "*"]
+    assert told[-2:] == [
+        "* not under `jobs:` in the configuration: nothing is expected of it",
+        "never ran as far as is known: hourly",
+    ]
+    jobs = json.loads(run(place, "jobs", "--format", "json").stdout)
+    assert {job["batch_job"]: job["declared"] for job in jobs} == {"free": False, "hourly": True, "nightly": True}
+    (place / "reporter.yaml").write_text((place / "reporter.yaml").read_text().partition("\njobs:")[0])
+    assert "*" not in run(place, "jobs").stdout  # where none is declared, none is marked

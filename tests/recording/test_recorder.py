@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -21,7 +22,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from reporter import Recorder
+from reporter import ActiveRun, Recorder
 from reporter.errors import UsageError
 from reporter.ingest import ingest_spool
 from reporter.recorder import Clock
@@ -53,6 +54,69 @@ def test_a_call_is_measured_and_named(recorder: Recorder, sink: MemorySink) -> N
     assert isinstance(call["duration_ns"], int)
     assert call["attributes"] == '{"user_id":"u-17"}'
     assert sink.starts[0]["call_id"] == call["call_id"]
+
+
+def test_calls_belong_to_no_run_that_has_ended_however_runs_cross(recorder: Recorder, sink: MemorySink) -> None:
+    def of() -> str | None:
+        with recorder.call("chat"):
+            pass
+        return sink.calls[-1].get("batch_job")
+
+    a, b, c = (recorder.job(name) for name in "abc")
+    a.__enter__()
+    b.__enter__()
+    a.__exit__(None, None, None)
+    assert of() == "b"
+    c.__enter__()
+    b.__exit__(None, None, None)
+    assert of() == "c"
+    c.__exit__(None, None, None)
+    assert of() is None
+    with recorder.job("outer"):
+        a.__enter__()
+        b.__enter__()
+        a.__exit__(None, None, None)
+        b.__exit__(None, None, None)
+        assert of() == "outer"
+    assert of() is None
+
+
+def test_runs_that_cross_for_ever_are_not_kept_for_ever(recorder: Recorder) -> None:
+    before = recorder.job("crossing")
+    before.__enter__()
+    for _ in range(9):
+        after = recorder.job("crossing")
+        after.__enter__()
+        before.__exit__(None, None, None)
+        before = after
+    gc.collect()
+    kept = [run for run in gc.get_objects() if isinstance(run, ActiveRun) and run.name == "crossing"]
+    assert len(kept) < 4
+    before.__exit__(None, None, None)
+
+
+def test_a_run_inside_a_generator_is_paused_and_resumed_with_it(recorder: Recorder, sink: MemorySink) -> None:
+    def of() -> str | None:
+        with recorder.call("chat"):
+            pass
+        return sink.calls[-1].get("batch_job")
+
+    @recorder.job("outer")
+    def steps() -> Iterator[str | None]:
+        with recorder.job("inner"):
+            yield of()
+            yield of()
+        yield of()
+
+    with recorder.job("consumer"):
+        told = []
+        for job in steps():
+            with recorder.job("meanwhile"):
+                told.append((job, of()))
+            told.append((job, of()))
+        assert [job for job, _ in told] == ["inner"] * 4 + ["outer"] * 2
+        assert [consumer for _, consumer in told] == ["meanwhile", "consumer"] * 3
+    assert of() is None
 
 
 def test_durations_are_monotonic_when_the_wall_clock_steps_back(sink: MemorySink) -> None:

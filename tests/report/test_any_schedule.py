@@ -62,6 +62,7 @@ def test_runs_and_due_times_are_told_as_brute_force_tells_them(
         (told,) = place.report(as_of_ns).jobs
         events = list(_events(expected, facts, end_ns, as_of_ns))
         assert told.missed_runs_at_ns == tuple(sorted(due for kind, due, _ in events if kind == "open"))
+        assert told.skipped_runs_at_ns == tuple(sorted(due for kind, due, _ in events if kind == "skipped"))
         counts = Counter(kind for kind, _, became_ns in events if became_ns < as_of_ns)
         assert told.late_runs == counts["late"]
         assert told.overlaps == counts["overlap"]
@@ -123,11 +124,15 @@ def _events(expected: Expectation, facts: list[dict[str, Any]], now_ns: int, as_
     for due_ns, over_ns, start_ns in slots:
         if over_ns > now_ns or (start_ns is not None and start_ns <= over_ns):
             continue
-        yield "missed", due_ns, over_ns
+        readings = {due_ns, over_ns - expected.start_grace_ns}
+        under_way = max(sum(s < at_ns and (e is None or e > at_ns) for s, _, e, *_ in runs) for at_ns in readings)
+        is_skipped = under_way >= expected.max_concurrent
+        if not is_skipped:
+            yield "missed", due_ns, over_ns
         if start_ns is not None:
             yield "late", due_ns, start_ns
         if over_ns < as_of_ns and (start_ns is None or start_ns >= as_of_ns):
-            yield "open", due_ns, over_ns
+            yield "skipped" if is_skipped else "open", due_ns, over_ns
 
 
 def _cron_slots(expected: Expectation, runs: list[Any], now_ns: int) -> Any:

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 from reporter import cycle
+from reporter.report.jobs import read_jobs_as_of
 from reporter.report.json_form import as_json
 from reporter.report.model import JobStatus
+from reporter.report.runs import read_runs
 from reporter.store import open_store
 from tests.publish.pushing import bring_in, configured, exposed
 from tests.report.effort import Effort
@@ -155,3 +158,44 @@ def test_a_report_reads_no_more_for_a_long_history_of_runs(tmp_path: Path) -> No
         taken.append(effort.taken)
     assert [sum(job.runs for job in jobs) for jobs in told] == [19_999, 19_939]
     assert taken[1] < 1.5 * taken[0]
+
+
+def test_the_last_runs_of_all_jobs_are_read_without_the_others(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/jobs.db")
+    effort, taken = Effort(store), []
+    for first, end in ((0, 1_000), (1_000, 20_000)):
+        with store.write() as connection:
+            connection.exec_driver_sql(
+                "INSERT INTO runs (run_id, batch_job, status, folded_status, started_at_ns)"
+                " VALUES (?, ?, 'failed', 'failed', ?)",
+                [(f"r-{n * 7919 % 20_000}", f"job-{n % 30}", AS_OF_NS - n * NS) for n in range(first, end)],
+            )
+            if not first:
+                connection.exec_driver_sql("INSERT INTO job_totals SELECT DISTINCT batch_job, 'failed', 1 FROM runs")
+        effort.taken = 0
+        with store.read() as connection:
+            told = read_runs(connection, job=None, since_ns=0, as_of_ns=AS_OF_NS + 1, limit=50)
+        taken.append(effort.taken)
+        assert [run.started_at_ns for run in told] == [AS_OF_NS - n * NS for n in range(50)]
+    assert taken[1] < 1.5 * taken[0]
+
+
+def test_a_past_moment_is_asked_for_all_jobs_at_once(database_url: str, tmp_path: Path) -> None:
+    store = open_store(database_url)
+    asked: list[str] = []
+    event.listen(store.engine, "before_cursor_execute", lambda *told: asked.append(told[2]))
+    took = []
+    for jobs in (2, 30):
+        now_ns = time.time_ns()
+        lasted = {"started_at_ns": now_ns - 3 * HOUR_NS, "duration_ns": 2 * HOUR_NS}
+        facts = [a_run(n, HOUR_NS, "success") | lasted | {"batch_job": f"job-{n}"} for n in range(jobs)]
+        bring_in(store, tmp_path, facts)
+        cycle.report(store, config_for(database_url), time.time_ns())
+        with store.read() as connection:
+            asked.clear()
+            told = read_jobs_as_of(connection, now_ns - 2 * HOUR_NS, {})
+        took.append(len(asked))
+        assert [(job.batch_job, job.running, job.runs) for job in told] == [
+            (name, 1, 0) for name in sorted(f"job-{n}" for n in range(jobs))
+        ]
+    assert took[0] == took[1]

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -162,15 +162,40 @@ def test_an_interval_goes_on_from_the_last_start(placed: Placed) -> None:
 def test_an_observed_rhythm_is_late_after_its_usual_gap_and_missed_after_its_longest(placed: Placed) -> None:
     place = placed(weekday={"schedule": "observed", "start_grace": "1h"})
     place.tick("2026-10-01T00:00Z")
-    missed = []
     for day in (5, 6, 7, 8, 9, 12, 13, 14, 15, 16, 19, 20):  # Monday to Friday, the first weekend, the second one
-        missed.append(len(place.job("weekday", f"2026-10-{day:02}T08:59Z")["missed_runs"]))
+        assert place.job("weekday", f"2026-10-{day:02}T08:59Z")["missed_runs"] == []
         place.run("weekday", f"2026-10-{day:02}T09:00Z", f"2026-10-{day:02}T09:10Z")
-    assert missed == [0] * 5 + [2] * 7  # of weekends nothing is known before there was one
     assert place.job("weekday", "2026-10-20T10:00Z")["next_run_at"] == "2026-10-21T09:00:00Z"
     assert place.job("weekday", "2026-10-21T10:30Z")["state"] == "late"
     job = place.job("weekday", "2026-10-23T11:01Z")
-    assert (job["state"], job["missed_runs"][2:]) == ("missed", ["2026-10-21T09:00:00Z"])
+    assert (job["state"], job["missed_runs"]) == ("missed", ["2026-10-21T09:00:00Z"])
+
+
+@pytest.mark.parametrize("first", [5, 7, 9, 10])
+def test_an_observed_rhythm_counts_no_rest_of_its_first_week_as_missed(placed: Placed, first: int) -> None:
+    place = placed(weekday={"schedule": "observed"}, sunday={"schedule": "observed"})
+    for hour in range(first * 24, (first + 15) * 24, 8):
+        now_ns = at("2026-10-01T00:00Z") + (hour - 24) * HOUR_NS  # the 5th is a Monday
+        is_weekday = (hour // 24 - 5) % 7 < 5
+        if is_weekday and hour % 24 == 8:
+            place.runs("weekday", [now_ns])
+        if not is_weekday:
+            place.runs("sunday", [now_ns + 1])
+        place.tick(now_ns + MINUTE_NS)
+    assert [place.counts(job)["missed"] for job in ("weekday", "sunday")] == [0, 0]
+
+
+def test_an_observed_rhythm_that_ends_in_its_first_week_is_late_at_once_and_missed_after_a_week(placed: Placed) -> None:
+    place = placed(sync={"schedule": "observed"})
+    begin_ns = at("2026-11-02T00:00Z")
+    place.tick(begin_ns)
+    place.runs("sync", [begin_ns + minute * MINUTE_NS for minute in range(0, 24 * 60, 60)])
+    last_ns = begin_ns + 23 * HOUR_NS
+    assert place.job("sync", last_ns + 62 * MINUTE_NS)["state"] == "late"
+    job = place.job("sync", last_ns + 7 * DAY_NS)
+    assert (job["state"], job["missed_runs"]) == ("late", [])
+    job = place.job("sync", last_ns + 7 * DAY_NS + HOUR_NS + 6 * MINUTE_NS)  # clocks may go back in it
+    assert (job["state"], len(job["missed_runs"])) == ("missed", 1)
 
 
 @pytest.mark.parametrize("every", [24, 1])
@@ -178,6 +203,7 @@ def test_an_observed_rhythm_is_the_same_however_seldom_the_reporter_comes(placed
     place = placed(sync={"schedule": "observed"})
     place.tick("2026-11-02T00:00Z")
     begin_ns = at("2026-11-02T00:00Z")
+    place.runs("sync", [begin_ns - minute * MINUTE_NS for minute in range(8 * 24 * 60, 0, -5)])
     for hour in range(48):
         starts_ns = [begin_ns + hour * HOUR_NS + minute * MINUTE_NS for minute in range(0, 60, 5)]
         if hour == 30:
@@ -192,16 +218,13 @@ def test_an_observed_rhythm_is_the_same_however_seldom_the_reporter_comes(placed
 def test_an_observed_rhythm_knows_weekends_however_often_the_job_runs_on_other_days(placed: Placed) -> None:
     place = placed(thrice={"schedule": "observed"})
     begin_ns = at("2026-10-05T00:00Z")  # a Monday, and clocks go back in the third weekend
-    missed = []
     for day in range(33):
         for hour in (8, 12, 16):
             place.tick(begin_ns + day * DAY_NS + hour * HOUR_NS)
             if day % 7 < 5:
                 back_ns = HOUR_NS if day >= 20 else 0
                 place.runs("thrice", [begin_ns + day * DAY_NS + hour * HOUR_NS + back_ns])
-        missed.append(place.counts("thrice")["missed"])
-    assert missed[7] > 0  # the first weekend could not be known
-    assert missed[-1] == missed[7]
+    assert place.counts("thrice")["missed"] == 0
 
 
 @pytest.mark.parametrize("schedule", ["every 24h", "observed"])
@@ -293,6 +316,89 @@ def test_runs_overlap_where_more_are_under_way_than_may_be_and_both_durations_ar
             text("SELECT duration_ns FROM runs WHERE batch_job = 'export' ORDER BY started_at_ns")
         )
         assert [ns // (60 * 10**9) for ns in took.scalars()] == [45, 15, 5]
+
+
+def test_a_due_time_at_which_no_more_runs_may_be_under_way_is_skipped_and_not_missed(placed: Placed) -> None:
+    often = {"schedule": "*/15 * * * *", "start_grace": "5m", "max_duration": "50m"}
+    place = placed(locked=often | {"max_concurrent": 1}, two=often | {"max_concurrent": 2}, free=often)
+    place.tick("2026-11-01T12:01Z")
+    for name in ("locked", "two", "free"):
+        place.run(name, "2026-11-01T12:15Z")
+    job = place.job("locked", "2026-11-01T12:36Z")
+    assert (job["state"], job["missed_runs"], job["skipped_runs"]) == ("running", [], ["2026-11-01T12:30:00Z"])
+    for name in ("locked", "two", "free"):
+        place.run(name, "2026-11-01T12:15Z", "2026-11-01T12:31Z")
+    told = {name: place.job(name, "2026-11-01T12:51Z") for name in ("locked", "two", "free")}
+    assert told["locked"]["state"] == "missed"
+    assert told["locked"]["missed_runs"] == ["2026-11-01T12:45:00Z"]  # nothing was under way any more
+    assert told["locked"]["skipped_runs"] == ["2026-11-01T12:30:00Z"]
+    assert (told["two"]["skipped_runs"], len(told["two"]["missed_runs"])) == ([], 2)
+    assert (told["free"]["skipped_runs"], len(told["free"]["missed_runs"])) == (None, 2)
+
+
+def test_a_run_that_waited_for_the_one_before_it_is_late_and_neither_missed_nor_skipped(placed: Placed) -> None:
+    place = placed(sync={"schedule": "*/15 * * * *", "start_grace": "2m", "max_concurrent": 1})
+    place.tick("2026-11-01T12:01Z")
+    place.run("sync", "2026-11-01T12:15Z")
+    assert place.job("sync", "2026-11-01T12:33Z")["skipped_runs"] == ["2026-11-01T12:30:00Z"]
+    place.run("sync", "2026-11-01T12:15Z", "2026-11-01T12:40Z")
+    place.run("sync", "2026-11-01T12:40Z")
+    job = place.job("sync", "2026-11-01T12:41Z")
+    assert (job["missed_runs"], job["skipped_runs"], job["late_runs"]) == ([], [], 1)
+
+
+@pytest.mark.parametrize("ticks", [(), range(13, 24)])
+def test_a_killed_run_is_in_the_way_of_others_until_it_is_lost_however_seldom_the_reporter_comes(
+    placed: Placed, ticks: Iterable[int]
+) -> None:
+    place = placed(
+        sync={"schedule": "0 * * * *", "max_concurrent": 1, "max_duration": "210m"},
+        interval={"schedule": "every 1h", "max_concurrent": 1, "max_duration": "210m"},
+    )
+    place.tick("2026-11-01T11:30Z")
+    for job in ("sync", "interval"):
+        place.run(job, "2026-11-01T12:00Z")
+    for hour in (*ticks, 23):
+        place.tick(f"2026-11-01T{hour}:30Z")
+    for told in (place.job(job, "2026-11-01T23:40Z") for job in ("sync", "interval")):
+        assert told["skipped_runs"] == [f"2026-11-01T{hour}:00:00Z" for hour in (13, 14, 15)]
+        assert told["missed_runs"] == [f"2026-11-01T{hour}:00:00Z" for hour in range(16, 24)]
+
+
+def test_a_run_may_start_long_before_the_due_time_that_it_names(placed: Placed) -> None:
+    place = placed(sync={"schedule": "*/15 * * * *", "start_grace": "5m"})
+    place.tick("2026-11-01T12:01Z")
+    for start, due in (("12:14", "12:15"), ("12:16", "13:00"), ("12:29", "12:30"), ("12:44", "12:45")):
+        place.run("sync", f"2026-11-01T{start}Z", f"2026-11-01T{start}:50Z", scheduled_for=f"2026-11-01T{due}Z")
+        place.tick(f"2026-11-01T{start}:55Z")
+    place.tick("2026-11-01T12:56Z")
+    job = place.job("sync", "2026-11-01T13:06Z")
+    assert (job["missed_runs"], job["state"]) == ([], "ok")
+    assert place.counts("sync")["missed"] == 0
+
+
+def test_the_second_reading_of_a_time_that_exists_twice_names_its_due_time(placed: Placed) -> None:
+    place = placed(nightly={"schedule": "30 2 * * *", "timezone": "Europe/Berlin"})
+    place.tick("2026-10-24T12:00Z")
+    place.run("nightly", "2026-10-25T05:00Z", "2026-10-25T05:10Z", scheduled_for="2026-10-25T02:30:00+01:00")
+    place.run("nightly", "2026-10-26T01:30Z", "2026-10-26T01:40Z", scheduled_for="2026-10-26T02:30:00+01:00")
+    job = place.job("nightly", "2026-10-26T12:00Z")
+    assert (job["missed_runs"], job["late_runs"]) == ([], 1)
+
+
+@pytest.mark.parametrize("schedule", ["0 3 * * *", "every 24h", "observed"])
+def test_a_grace_that_became_shorter_counts_for_what_is_due_already(placed: Placed, schedule: str) -> None:
+    place = placed(nightly={"schedule": schedule, "start_grace": "12h"})
+    begin_ns = at("2026-10-01T03:00Z")
+    place.runs("nightly", [begin_ns + day * DAY_NS for day in range(10)])
+    place.tick(begin_ns + 9 * DAY_NS + MINUTE_NS)
+    late_ns = begin_ns + 10 * DAY_NS + 2 * HOUR_NS
+    assert place.job("nightly", late_ns)["state"] == "late"
+    place.expect(nightly={"schedule": schedule, "start_grace": "10m"})
+    assert place.job("nightly", late_ns + MINUTE_NS)["state"] == "missed"
+    place.expect(nightly={"schedule": schedule, "start_grace": "1h"})
+    assert place.job("nightly", late_ns + 2 * MINUTE_NS)["state"] == "missed"  # and stays what it was
+    assert place.counts("nightly")["missed"] == 1
 
 
 def test_a_run_that_becomes_known_late_overlaps_those_that_began_meanwhile(placed: Placed) -> None:
