@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
+from urllib.parse import urlsplit
 
 import click
 
@@ -67,12 +68,19 @@ class _Limits:
 @click.option(
     "--from-counters", is_flag=True, help="Also the SLOs' alerts as Prometheus counts them, as a cross-check."
 )
+@click.option(
+    "--alertmanager-url",
+    default="http://localhost:9093",
+    show_default=True,
+    help="Where Prometheus finds Alertmanager.",
+)
 @_about_alerts
 @click.pass_obj
 def prometheus_(
     context: Context,
     directory: Path,
     from_counters: bool,
+    alertmanager_url: str,
     stale_after: str,
     slow_after: str,
     slow_speed: float,
@@ -102,7 +110,9 @@ def prometheus_(
     if from_counters:
         files[prometheus.COUNTER_RULES] = prometheus.rules_text(prometheus.counter_groups(source, config.slos))
     rule_files = [name for name in files if name.endswith(".rules.yml")]
-    files[prometheus.CONFIG] = prometheus.config_text(str(config.pushgateway.url), source.grouping, rule_files)
+    files[prometheus.CONFIG] = prometheus.config_text(
+        config.pushgateway.url, _http_url("--alertmanager-url", alertmanager_url), rule_files
+    )
     _write(directory, files, "prometheus", config)
 
 
@@ -228,6 +238,17 @@ def _write_as_is(directory: Path, files: Mapping[str, str], config: Config) -> N
         click.echo(
             "reporter: there is no reporter.yaml, so no SLO of yours is in it; reporter init writes one", err=True
         )
+
+
+def _http_url(option: str, url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigError(f"{option}: must be an http or https URL without credentials, like http://localhost:9093")
+    return url
 
 
 def _duration(text: str, option: str, least: int = 0) -> float:
