@@ -23,7 +23,7 @@ LAYERS = (  # lowest first; a module may import its own layer and those below
     ("config", "fold", "ingest", "retention", "query", "reprice"),
     ("report", "cost", "exclusions", "what_if", "formats"),
     ("metrics", "sloth_series", "exposition", "publish", "generate", "explain", "replay", "status", "html"),
-    ("cycle", "demo", "serve"),
+    ("cycle", "demo", "doctor", "serve"),
     ("cli", "__main__"),
 )
 LINE = LAYERS.index(("", "aws_lambda"))
