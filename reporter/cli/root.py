@@ -43,6 +43,7 @@ COMMANDS = {
     "jobs": ("reporter.cli.jobs", "jobs", "Say how each batch job stands: last and next run, streak, what was missed."),
     "init": ("reporter.cli.init", "init", "Write a commented reporter.yaml to start from."),
     "prune": ("reporter.cli.prune", "prune", "Delete what is older than the retention says."),
+    "purge": ("reporter.cli.purge", "purge", "Erase what calls and runs tell of a person; what they count stays."),
     "push": ("reporter.cli.push", "push", "Fold, report, and PUT the whole truth to the Pushgateway."),
     "cost": ("reporter.cli.cost", "cost", "Say what calls cost, by job, model, provider, operation or day."),
     "prices": ("reporter.cli.prices", "prices", "Say where prices come from, and price calls again."),
