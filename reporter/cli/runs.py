@@ -12,11 +12,12 @@ from rich.text import Text
 
 from reporter.cli.folded import fold_first
 from reporter.cli.root import Context, moment_option, since_option
-from reporter.cli.rows import FORMATS, NOTHING, write
-from reporter.cli.table import STATE_STYLES, seconds
+from reporter.cli.rows import FORMATS, write
+from reporter.cli.table import STATE_STYLES
 from reporter.cli.terminal import console, shown
 from reporter.report.json_form import moment, usd
 from reporter.report.runs import RunRecord, read_runs
+from reporter.report.words import NOTHING, seconds
 
 _STATUSES = ("running", "success", "failed", "timeout", "lost")
 _TAILS, _TAIL_LINES = 5, 10
