@@ -19,6 +19,7 @@ from reporter.generate.files import header, write_files
 from reporter.generate.grafana import provision
 from reporter.generate.grafana.alerts import Provisioned, Ungated, rules_text, uids_in
 from reporter.generate.grafana.dashboard import Scope
+from reporter.generate.grafana.identity import called, own
 from reporter.generate.rule_tests import tests_text
 from reporter.generate.rules import Source
 from reporter.slo.durations import format_duration, parse_duration
@@ -138,8 +139,8 @@ def alertmanager_(context: Context, directory: Path, webhook: str) -> None:
 @click.option(
     "--dashboards-path",
     metavar="PATH",
-    default="/etc/grafana/provisioning/dashboards/reporter",
-    show_default=True,
+    default="",
+    show_default=f"{provision.DASHBOARDS}/reporter",
     help="Where Grafana finds the generated dashboards.",
 )
 @click.option(
@@ -177,19 +178,21 @@ def grafana_(
     limits = _limits(config, slow_after, slow_speed)
     scope = Scope(source=source, labels=limits.labels, windows=tuple(sorted(limits.windows, key=parse_duration)))
     groups = () if no_alerts else alert_groups(source, config.slos, config.budgets, limits, runbooks)
-    uid = datasource_uid or provision.DATASOURCE_UID
-    made = {provision.PROVIDER: provision.provider_text(dashboards_path)}
+    grouping, places = source.grouping, provision.Places.of(source.grouping)
+    uid = datasource_uid or own(provision.DATASOURCE_UID, grouping)
+    found_at = dashboards_path or f"{provision.DASHBOARDS}/{places.name}"
+    made = {places.provider: provision.provider_text(found_at, grouping)}
     if not datasource_uid:
-        made[provision.DATASOURCES] = provision.datasource_text(prometheus_url, uid)
-    retired = _rules_there(directory / provision.RULES)
+        made[places.datasources] = provision.datasource_text(prometheus_url, uid, grouping)
+    retired = _rules_there(directory / places.rules)
     if groups or retired:
         where = Provisioned(
             source=source,
             datasource_uid=uid,
-            folder=provision.FOLDER,
+            folder=called(grouping),
             dashboards=provision.dashboards(scope, config.slos),
         )
-        made[provision.RULES] = rules_text(where, groups, retired)
+        made[places.rules] = rules_text(where, groups, retired)
     files = {name: header("grafana") + text for name, text in made.items()}
     _write_as_is(directory, files | provision.dashboard_files(scope, config.slos), config)
 
