@@ -51,8 +51,9 @@ def examine_config(config: Config) -> Iterator[Finding]:
             "config", "there is no reporter.yaml, so no SLO, job or budget", "reporter init writes one to start from"
         )
     else:
-        told = f"{config.source}: {len(config.slos)} SLOs, {len(config.jobs)} jobs, {len(config.budgets)} budgets"
-        yield ok("config", told)
+        parts = {"SLO": len(config.slos), "job": len(config.jobs), "budget": len(config.budgets)}
+        told = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in parts.items())
+        yield ok("config", f"{config.source}: {told}")
     if os.environ.get("REPORTER_DISABLED", "0") not in ("", "0"):
         yield warn("config", "REPORTER_DISABLED is set: jobs with this environment record nothing", "unset it")
     stray = default_database()

@@ -27,8 +27,6 @@ from tests.servers import (
     binary,
     fetch,
     free_port,
-    start_alertmanager,
-    start_prometheus_of,
     wait_for,
 )
 
@@ -178,22 +176,28 @@ class Machine:
 
     @contextmanager
     def watched(self) -> Iterator[Server]:
-        """Its Prometheus, which tells its Alertmanager; both of the generated files, but with seconds for minutes."""
-        generated = self.directory / "generated"
-        routes = (generated / "alertmanager" / "alertmanager.yml").read_text()
-        alertmanager = start_alertmanager(self.directory, routes)
+        """Its Prometheus, which tells its Alertmanager; of the generated files, but every second."""
+        alertmanager = self.server("alertmanager", "prometheus-alertmanager", "prometheus-alertmanager")
         try:
-            text = (generated / "prometheus" / "prometheus.yml").read_text().replace("interval: 15s", "interval: 1s")
-            text = text.replace("pushgateway:9091", self.gateway)
-            text = text.replace("alertmanager:9093", urllib.parse.urlsplit(alertmanager.url).netloc)
-            shutil.copy(generated / "prometheus" / "reporter.rules.yml", self.directory)
-            prometheus = start_prometheus_of(self.directory, text)
+            file = self.directory / "generated" / "prometheus" / "prometheus.yml"
+            text = file.read_text().replace("interval: 15s", "interval: 1s").replace("pushgateway:9091", self.gateway)
+            file.write_text(text.replace("alertmanager:9093", urllib.parse.urlsplit(alertmanager.url).netloc))
+            prometheus = self.server("prometheus", "prometheus", "prometheus")
             try:
                 yield prometheus
             finally:
                 prometheus.kill()
         finally:
             alertmanager.kill()
+
+    def server(self, service: str, program: str, package: str) -> Server:
+        """A program under its own command line, ready when its health check says so."""
+        port = free_port()
+        (checked,) = (word for word in SERVICES[service]["healthcheck"]["test"] if word.startswith("http"))
+        return Server(
+            [binary(program, package), *self.command(service), f"--web.listen-address=127.0.0.1:{port}"],
+            f"http://127.0.0.1:{port}", urllib.parse.urlsplit(checked).path, self.directory / f"{service}.log",
+        )  # fmt: skip
 
     @contextmanager
     def served(self) -> Iterator[None]:
@@ -213,6 +217,8 @@ class Machine:
         for theirs, ours in (
             ("/generated/", f"{self.directory}/generated/"),
             ("/grants/", f"{self.directory}/grants/"),
+            ("=/prometheus", f"={self.directory}/prometheus"),
+            ("=/alertmanager", f"={self.directory}/alertmanager"),
             ("/passwords.sql", f"{EXAMPLES}/compose/passwords.sql"),
             ("/job.py", f"{EXAMPLES}/compose/job.py"),
             ("0.0.0.0:9464", f"127.0.0.1:{self.port}"),
