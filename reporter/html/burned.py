@@ -1,6 +1,6 @@
 """What burned an SLO's budget: its bad events of the period, by what they have in common.
 
-Counted by the database in one pass over each SLO's raw rows, as far back as they are kept.
+Counted by the database in one pass over raw rows for all SLOs, as far back as they are kept.
 """
 
 from __future__ import annotations
@@ -36,6 +36,15 @@ class Burned:
     since_ns: int | None  # raw rows from before this are gone; None: all of the period is there
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """An SLO, and from when on its bad events are counted."""
+
+    slo: SLO
+    first_ns: int
+    is_cut: bool  # its period begins before that
+
+
 def read_burned(
     connection: Connection,
     slos: Sequence[SLO],
@@ -45,60 +54,77 @@ def read_burned(
 ) -> dict[str, Burned]:
     """For each SLO with bad calls or runs in its main period up to `as_of_ns`; minutes without a success are nobody's."""
     statuses = {status.slo: status for status in told}
-    found = {}
+    pruned_ns = state.get_integer(connection, "calls_pruned_before_ns")
+    asked: dict[str, list[_Asked]] = {"calls": [], "runs": []}
     for slo in slos:
         status = statuses.get(slo.name)
         window = status.windows.get(status.period) if status is not None else None
         if status is None or isinstance(slo.sli, Freshness) or (window is not None and not window.bad):
             continue
         start_ns = status.periods[0].start_ns if status.periods else as_of_ns - slo.main_period.longest_ns
-        pruned_ns = state.get_integer(connection, "calls_pruned_before_ns") if isinstance(slo.sli, CallIndicator) else 0
-        first_ns = max(start_ns, pruned_ns)
-        counted = _count(slo, _bad(connection, slo, exclusions, first_ns, as_of_ns))
-        bad = sum(counted["error_type"].values())
-        if bad:
-            by = {name: shares(values, bad) for name, values in counted.items()}
-            found[slo.name] = Burned(bad=bad, by=by, since_ns=first_ns if first_ns > start_ns else None)
+        first_ns = max(start_ns, pruned_ns) if isinstance(slo.sli, CallIndicator) else start_ns
+        asked[slo.sli.over].append(_Asked(slo, first_ns, first_ns > start_ns))
+    found = {}
+    for table, ones in asked.items():
+        for one, counted in zip(ones, _count(connection, table, ones, exclusions, as_of_ns), strict=True):
+            bad = sum(counted["error_type"].values())
+            if bad:
+                by = {name: shares(values, bad) for name, values in counted.items()}
+                found[one.slo.name] = Burned(bad=bad, by=by, since_ns=one.first_ns if one.is_cut else None)
     return found
 
 
-def _count(slo: SLO, rows: Iterator[Row[Any]]) -> dict[str, Counter[str]]:
-    over = "too dear" if isinstance(slo.sli, Cost) else "too slow"  # a success that is bad all the same
-    counted: dict[str, Counter[str]] = {}
-    for row in rows:
-        if row.error_type in slo.exclude_error_types:
-            continue
-        for name in BY:
-            if name in row._mapping:
-                value = row._mapping[name] or ""
-                if name == "error_type" and not value:
-                    value = over if row.status == "success" else row.status
-                counted.setdefault(name, Counter())[value] += row.bad
-    return counted or {"error_type": Counter()}
+def _count(
+    connection: Connection, table: str, asked: Sequence[_Asked], exclusions: Sequence[Exclusion], end_ns: int
+) -> list[dict[str, Counter[str]]]:
+    """What the bad events of each SLO have, by what."""
+    counted: list[dict[str, Counter[str]]] = [{"error_type": Counter()} for _ in asked]
+    for row in _groups(connection, table, asked, exclusions, end_ns) if asked else ():
+        for number, one in enumerate(asked):
+            if not row[number] or row.error_type in one.slo.exclude_error_types or not _is_of(row, table, one.slo):
+                continue
+            for name in BY:
+                if name in row._mapping:
+                    value = row._mapping[name] or (_without_error(one.slo, row) if name == "error_type" else "")
+                    counted[number].setdefault(name, Counter())[value] += row[number]
+    return counted
 
 
-def _bad(
-    connection: Connection, slo: SLO, exclusions: Sequence[Exclusion], first_ns: int, end_ns: int
+def _without_error(slo: SLO, row: Row[Any]) -> str:
+    """What was wrong where no error says so; a success can be bad all the same."""
+    if row.status != "success":
+        return str(row.status)
+    return "too dear" if isinstance(slo.sli, Cost) else "too slow"
+
+
+def _is_of(row: Row[Any], table: str, slo: SLO) -> bool:
+    if table == "runs":
+        return slo.where.matches_job(row.batch_job)
+    return slo.matches(row.batch_job or "", row.operation, row.provider or "", row.model or "")
+
+
+def _groups(
+    connection: Connection, table: str, asked: Sequence[_Asked], exclusions: Sequence[Exclusion], end_ns: int
 ) -> Iterator[Row[Any]]:
-    assert isinstance(slo.sli, CallIndicator | RunIndicator)
-    is_of_calls = isinstance(slo.sli, CallIndicator)
-    names = ", ".join(_OF_CALLS if is_of_calls else _OF_RUNS)
-    table, which = ("calls", "folded = 1") if is_of_calls else ("runs", "folded_status = status")
-    good, counted = slo.sli.sql(connection.dialect.name)
-    outside = "".join(
-        f" AND NOT (ended_at_ns >= {first * MINUTE_NS} AND ended_at_ns < {end * MINUTE_NS})"
-        for first, end in minutes_excluded(exclusions, slo.name)
-    )
+    """Rows that are bad to any of them, in one pass: how many are to each, in order, then what they have in common."""
+    names, which = (_OF_CALLS, "folded = 1") if table == "calls" else (_OF_RUNS, "folded_status = status")
+    is_bad = [_condition(connection.dialect.name, one, exclusions) for one in asked]
+    sums = ", ".join(f"sum(CASE WHEN {bad} THEN 1 ELSE 0 END) AS bad{number}" for number, bad in enumerate(is_bad))
     rows = connection.execute(
         text(
-            f"SELECT {names}, count(*) AS bad FROM {table} WHERE {which} AND ended_at_ns >= :first AND ended_at_ns < :end"
-            f" AND ({counted}) AND NOT ({good}){outside} GROUP BY {names}"
+            f"SELECT {sums}, {', '.join(names)} FROM {table} WHERE {which} AND ended_at_ns < :end"
+            f" AND ({' OR '.join(is_bad)}) GROUP BY {', '.join(names)}"
         ),
-        {"first": first_ns, "end": end_ns},
+        {"end": end_ns},
     )
-    for row in rows:
-        if not is_of_calls:
-            if slo.where.matches_job(row.batch_job):
-                yield row
-        elif slo.matches(row.batch_job or "", row.operation, row.provider or "", row.model or ""):
-            yield row
+    yield from rows
+
+
+def _condition(dialect: str, one: _Asked, exclusions: Sequence[Exclusion]) -> str:
+    assert isinstance(one.slo.sli, CallIndicator | RunIndicator)
+    good, counted = one.slo.sli.sql(dialect)
+    outside = "".join(
+        f" AND NOT (ended_at_ns >= {first * MINUTE_NS} AND ended_at_ns < {end * MINUTE_NS})"
+        for first, end in minutes_excluded(exclusions, one.slo.name)
+    )
+    return f"(NOT ({good}) AND ({counted}) AND ended_at_ns >= {one.first_ns}{outside})"

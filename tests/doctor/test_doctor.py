@@ -15,13 +15,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
+from reporter.grants import DEFAULT, statements
 from reporter.store import open_store
 from tests.cli.console import run, run_on_terminal
 from tests.publish.pushing import bring_in, calls, written
-from tests.servers import Server, free_port, start_pushgateway
+from tests.servers import Postgres, Server, free_port, start_pushgateway
 
 SECOND_NS = 10**9
 
@@ -329,6 +331,23 @@ def test_lines_fit_a_narrow_terminal_and_a_remedy_is_under_each(tmp_path: Path) 
     assert max(map(len, lines)) <= 60
     assert any(line.startswith("fail database") for line in lines)
     assert sum("→" in line for line in lines) >= 3
+
+
+def test_the_reporters_role_may_see_all_of_it_and_a_role_that_may_not_is_told(
+    tmp_path: Path, postgres: Postgres, postgres_url: str, pushgateway: Server
+) -> None:
+    name = postgres_url.partition("?")[0].rpartition("/")[2]
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("; ".join(statements()))
+    written(tmp_path, postgres.url(name, DEFAULT.reporter), pushgateway.url)
+    push(tmp_path)
+    code, found = told(tmp_path)
+    assert (code, [state for state, _ in of(found, "schema")]) == (0, ["ok"])
+
+    written(tmp_path, postgres.url(name, DEFAULT.asker), pushgateway.url)
+    code, found = told(tmp_path)
+    assert code == 1
+    assert [(state, "permission denied" in said) for state, said in of(found, "database")] == [("fail", True)]
 
 
 def test_a_file_that_is_no_database_of_ours_is_told(tmp_path: Path) -> None:
