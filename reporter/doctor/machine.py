@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -20,6 +21,8 @@ from reporter.slo.durations import format_duration
 
 _LEAST_SQLITE = (3, 35, 0)  # RETURNING
 _MENDED_SQLITE = (3, 51, 3)
+_PASSWORD = re.compile(r"^(?!\s*#).*(://[^/\s:@]*:(?!\$\{)[^@\s]+@|\bpassword: *['\"]?(?!['\"]?\$\{)\S)", re.MULTILINE)
+"""In a configuration that says one itself, and not where it is."""
 _OLD_FILE_SECONDS, _OLD_BUNDLE_DAYS = 45 * 86_400, 180
 
 
@@ -84,7 +87,11 @@ def examine_retention(config: Config) -> Iterator[Finding]:
 
 def examine_secrets(config: Config) -> Iterator[Finding]:
     """Files with secrets: there, usable, and nobody else's to read."""
-    gateway = config.pushgateway
+    gateway, source = config.pushgateway, config.source
+    is_open = source is not None and source.is_file() and source.stat().st_mode & 0o004
+    if source is not None and is_open and _PASSWORD.search(source.read_text(errors="replace")):
+        remedy = f"chmod 600 {source}, or write ${{VARIABLE}} for it"
+        yield warn("secrets", f"every user can read {source}, which has a password in it", remedy)
     try:
         gateway.check_files()
     except ConfigError as error:

@@ -198,6 +198,27 @@ def test_files_that_every_user_can_open_are_told(tmp_path: Path) -> None:
     assert ("warn", "every user can read secret") in of(found, "secrets")
 
 
+@pytest.mark.parametrize(
+    ("document", "is_told"),
+    [
+        ("database: postgresql://u:canary@127.0.0.1:1/d\n", True),
+        ("database: postgresql://u:${SECRET}@127.0.0.1:1/d\n", False),
+        ("# database: postgresql://u:canary@127.0.0.1:1/d\ndatabase: postgresql://u@127.0.0.1:1/d\n", False),
+        ("database: postgresql://u@127.0.0.1:1/d\npushgateway: {username: u, password: canary}\n", True),
+        ("database: postgresql://u@127.0.0.1:1/d\npushgateway: {username: u, password: '${SECRET}'}\n", False),
+    ],
+)
+def test_a_password_in_a_configuration_that_every_user_can_read_is_told(
+    tmp_path: Path, document: str, is_told: bool
+) -> None:
+    (tmp_path / "reporter.yaml").write_text(document)
+    (tmp_path / "reporter.yaml").chmod(0o644)
+
+    _, found = told(tmp_path, SECRET="canary")
+
+    assert ("canary" in json.dumps(found), bool(of(found, "secrets"))) == (False, is_told)
+
+
 def test_a_job_that_recorded_elsewhere_is_found(tmp_path: Path) -> None:
     stray = tmp_path / ".local" / "state" / "reporter" / "reporter.db"
     open_store(f"sqlite:///{stray}")

@@ -123,6 +123,7 @@ def test_the_image_is_of_this_source_and_not_roots(tmp_path: Path) -> None:
 
     assert built.returncode == 0, built.stdout + built.stderr
     assert text.rpartition("FROM")[2].count("USER 10001") == 1
+    assert {service["pull_policy"] for service in SERVICES.values() if "build" in service} == {"build"}
     assert {service["image"] for service in SERVICES.values() if "build" in service} == {f"reporter:{__version__}"}
 
 
