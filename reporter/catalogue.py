@@ -118,6 +118,18 @@ class Catalogue:
         if self._path is not None:
             _ = self._snapshot
 
+    def latest_change(self, until: date) -> date | None:
+        """The latest day up to `until` on which it has a price begin: how fresh it is, at the least."""
+        constraints = (
+            price.constraint
+            for provider in self._snapshot.providers
+            for model in provider.models
+            if isinstance(model.prices, list)
+            for price in model.prices
+        )
+        starts = (getattr(constraint, "start_date", None) for constraint in constraints)
+        return max((start for start in starts if start is not None and start <= until), default=None)
+
     def models(self) -> dict[tuple[str, str], str]:
         """Every model, by provider and name, with all its prices as one text, to be compared."""
         return models_of(self._snapshot)

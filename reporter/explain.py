@@ -84,7 +84,7 @@ def explain(
         first_ns=first_ns,
         end_ns=as_of_ns,
         bad=found.bad,
-        by={name: _shares(values, found.bad) for name, values in found.by.items()},
+        by={name: shares(values, found.bad) for name, values in found.by.items()},
         worst=tuple(found.worst()),
         late=_late(connection, slo, first_ns, as_of_ns),
         left_out=dict(found.left_out.most_common()),
@@ -198,5 +198,6 @@ def _late(connection: Connection, slo: SLO, first_ns: int, end_ns: int) -> int:
     )
 
 
-def _shares(values: Counter[str], bad: int) -> tuple[Share, ...]:
+def shares(values: Counter[str], bad: int) -> tuple[Share, ...]:
+    """The values with most of so many bad events, at most MOST."""
     return tuple(Share(value=value, bad=count, ratio=count / bad) for value, count in values.most_common(MOST))

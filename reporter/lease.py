@@ -41,7 +41,7 @@ class Lease:
         Raises:
             LeaseHeld: it had run out and another reporter took it; roll back.
         """
-        now_ns = _now_ns(connection)
+        now_ns = now_ns_of(connection)
         try:
             renewed = connection.execute(
                 text("UPDATE leases SET expires_at_ns = :expires WHERE name = :name AND holder = :holder"),
@@ -63,7 +63,7 @@ def acquire(store: Store, ttl_ns: int, name: str = NAME) -> Lease:
     """
     holder = _holder()
     with store.write() as connection:
-        now_ns = _now_ns(connection)
+        now_ns = now_ns_of(connection)
         taken = connection.execute(
             text(
                 "INSERT INTO leases (name, holder, expires_at_ns) VALUES (:name, :holder, :expires)"
@@ -106,7 +106,7 @@ def leave_behind(store: Store, lease: Lease, remaining_ns: int) -> None:
             text("UPDATE leases SET holder = :left, expires_at_ns = :expires WHERE name = :name AND holder = :holder"),
             {
                 "left": _holder(),
-                "expires": _now_ns(connection) + remaining_ns,
+                "expires": now_ns_of(connection) + remaining_ns,
                 "name": lease.name,
                 "holder": lease.holder,
             },
@@ -117,7 +117,8 @@ def _holder() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{uuid7(time.time_ns())}"
 
 
-def _now_ns(connection: Connection) -> int:
+def now_ns_of(connection: Connection) -> int:
+    """What the clock says that leases go by."""
     if connection.dialect.name == "sqlite":
         return time.time_ns()
     return (

@@ -72,6 +72,16 @@ class Store:
         return self._transaction("READ COMMITTED")
 
     @contextmanager
+    def unbound(self) -> Iterator[Connection]:
+        """A connection outside of any transaction, for what a database does in none.
+
+        Raises:
+            StoreError: the database can't be reached, or would not do it.
+        """
+        with _translated(self.url, self.engine), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
     def _transaction(self, isolation: str) -> Iterator[Connection]:
         with _translated(self.url, self.engine), self.engine.connect() as connection:
             if self.dialect == "sqlite":

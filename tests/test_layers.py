@@ -20,10 +20,10 @@ LAYERS = (  # lowest first; a module may import its own layer and those below
     ("store", "batches", "filesystem", "migrate", "state", "lease", "bounds", "sketch", "family", "grants"),
     ("minutes", "slo", "schedule", "rates", "catalogue", "pricing"),
     ("tally",),
-    ("config", "fold", "ingest", "retention", "query", "reprice"),
+    ("config", "fold", "ingest", "retention", "purge", "query", "reprice"),
     ("report", "cost", "exclusions", "what_if", "formats"),
     ("metrics", "sloth_series", "exposition", "publish", "generate", "explain", "replay", "status", "html"),
-    ("cycle", "demo", "serve"),
+    ("cycle", "demo", "doctor", "serve"),
     ("cli", "__main__"),
 )
 LINE = LAYERS.index(("", "aws_lambda"))

@@ -12,12 +12,13 @@ from rich.text import Text
 
 from reporter.cli.folded import fold_first
 from reporter.cli.root import Context, moment_option, since_option
-from reporter.cli.rows import FORMATS, NOTHING, write
+from reporter.cli.rows import FORMATS, write
 from reporter.cli.terminal import console, shown
 from reporter.cli.what_if import tell_what_if
 from reporter.cost import BY, CostRow, Costs, read_costs
 from reporter.errors import ConfigError
 from reporter.report.json_form import moment
+from reporter.report.words import NOTHING
 
 _WIDE = 110
 _NARROW_BAR, _WIDE_BAR = 5, 12

@@ -15,7 +15,7 @@ from rich.text import Text
 from reporter import exclusions
 from reporter.cli.folded import fold_first
 from reporter.cli.root import Context, moment_option
-from reporter.cli.rows import NOTHING, table
+from reporter.cli.rows import table
 from reporter.cli.terminal import console, shown
 from reporter.config.model import Config
 from reporter.errors import ConfigError
@@ -28,6 +28,7 @@ from reporter.report.json_form import moment, slo_as_json
 from reporter.report.model import SLOStatus
 from reporter.report.slos import read_slos
 from reporter.report.windows import left_edge, round_up
+from reporter.report.words import NOTHING
 from reporter.slo.durations import format_duration, parse_duration
 from reporter.slo.fields import plain
 from reporter.slo.spec import SLO

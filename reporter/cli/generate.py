@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
+from urllib.parse import urlsplit
 
 import click
 
@@ -18,6 +19,7 @@ from reporter.generate.files import header, write_files
 from reporter.generate.grafana import provision
 from reporter.generate.grafana.alerts import Provisioned, Ungated, rules_text, uids_in
 from reporter.generate.grafana.dashboard import Scope
+from reporter.generate.grafana.identity import called, own
 from reporter.generate.rule_tests import tests_text
 from reporter.generate.rules import Source
 from reporter.slo.durations import format_duration, parse_duration
@@ -67,12 +69,19 @@ class _Limits:
 @click.option(
     "--from-counters", is_flag=True, help="Also the SLOs' alerts as Prometheus counts them, as a cross-check."
 )
+@click.option(
+    "--alertmanager-url",
+    default="http://localhost:9093",
+    show_default=True,
+    help="Where Prometheus finds Alertmanager.",
+)
 @_about_alerts
 @click.pass_obj
 def prometheus_(
     context: Context,
     directory: Path,
     from_counters: bool,
+    alertmanager_url: str,
     stale_after: str,
     slow_after: str,
     slow_speed: float,
@@ -102,7 +111,9 @@ def prometheus_(
     if from_counters:
         files[prometheus.COUNTER_RULES] = prometheus.rules_text(prometheus.counter_groups(source, config.slos))
     rule_files = [name for name in files if name.endswith(".rules.yml")]
-    files[prometheus.CONFIG] = prometheus.config_text(str(config.pushgateway.url), source.grouping, rule_files)
+    files[prometheus.CONFIG] = prometheus.config_text(
+        config.pushgateway.url, _http_url("--alertmanager-url", alertmanager_url), rule_files
+    )
     _write(directory, files, "prometheus", config)
 
 
@@ -128,8 +139,8 @@ def alertmanager_(context: Context, directory: Path, webhook: str) -> None:
 @click.option(
     "--dashboards-path",
     metavar="PATH",
-    default="/etc/grafana/provisioning/dashboards/reporter",
-    show_default=True,
+    default="",
+    show_default=f"{provision.DASHBOARDS}/reporter",
     help="Where Grafana finds the generated dashboards.",
 )
 @click.option(
@@ -167,19 +178,21 @@ def grafana_(
     limits = _limits(config, slow_after, slow_speed)
     scope = Scope(source=source, labels=limits.labels, windows=tuple(sorted(limits.windows, key=parse_duration)))
     groups = () if no_alerts else alert_groups(source, config.slos, config.budgets, limits, runbooks)
-    uid = datasource_uid or provision.DATASOURCE_UID
-    made = {provision.PROVIDER: provision.provider_text(dashboards_path)}
+    grouping, places = source.grouping, provision.Places.of(source.grouping)
+    uid = datasource_uid or own(provision.DATASOURCE_UID, grouping)
+    found_at = dashboards_path or f"{provision.DASHBOARDS}/{places.name}"
+    made = {places.provider: provision.provider_text(found_at, grouping)}
     if not datasource_uid:
-        made[provision.DATASOURCES] = provision.datasource_text(prometheus_url, uid)
-    retired = _rules_there(directory / provision.RULES)
+        made[places.datasources] = provision.datasource_text(prometheus_url, uid, grouping)
+    retired = _rules_there(directory / places.rules)
     if groups or retired:
         where = Provisioned(
             source=source,
             datasource_uid=uid,
-            folder=provision.FOLDER,
+            folder=called(grouping),
             dashboards=provision.dashboards(scope, config.slos),
         )
-        made[provision.RULES] = rules_text(where, groups, retired)
+        made[places.rules] = rules_text(where, groups, retired)
     files = {name: header("grafana") + text for name, text in made.items()}
     _write_as_is(directory, files | provision.dashboard_files(scope, config.slos), config)
 
@@ -228,6 +241,17 @@ def _write_as_is(directory: Path, files: Mapping[str, str], config: Config) -> N
         click.echo(
             "reporter: there is no reporter.yaml, so no SLO of yours is in it; reporter init writes one", err=True
         )
+
+
+def _http_url(option: str, url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigError(f"{option}: must be an http or https URL without credentials, like http://localhost:9093")
+    return url
 
 
 def _duration(text: str, option: str, least: int = 0) -> float:

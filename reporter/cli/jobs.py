@@ -13,14 +13,15 @@ from rich.text import Text
 from reporter.cli.folded import fold_first
 from reporter.cli.job_name import check_job
 from reporter.cli.root import Context, moment_option
-from reporter.cli.rows import FORMATS, NOTHING, write
-from reporter.cli.table import STATE_STYLES, seconds, when
+from reporter.cli.rows import FORMATS, write
+from reporter.cli.table import STATE_STYLES, when
 from reporter.cli.terminal import console, shown
 from reporter.report.jobs import read_jobs_as_of
 from reporter.report.json_form import job_as_json, moment
 from reporter.report.model import JobStatus
 from reporter.report.runs import LatestRun, LatestRuns, read_latest_runs
 from reporter.report.windows import round_up
+from reporter.report.words import NOTHING, seconds
 from reporter.schedule.expectation import Expectation
 from reporter.tally import MINUTE_NS
 

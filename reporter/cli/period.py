@@ -9,10 +9,11 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from reporter.cli.rows import NOTHING, table
+from reporter.cli.rows import table
 from reporter.cli.terminal import console, shown
 from reporter.report.json_form import exclusion_as_json, moment
 from reporter.report.period import PeriodReport, PeriodSLO
+from reporter.report.words import NOTHING
 
 
 def tell(made: PeriodReport, form: str) -> None:

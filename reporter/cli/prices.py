@@ -16,11 +16,11 @@ from reporter import cycle
 from reporter.catalogue import UPDATE_URL, fetch, models_of, parse_catalogue
 from reporter.cli.price_class import known_class
 from reporter.cli.root import Context, since_option
-from reporter.cli.rows import NOTHING
 from reporter.cli.terminal import console, fold_progress, shown
 from reporter.errors import ConfigError
 from reporter.filesystem import write_whole
 from reporter.pricing import DAY_NS, OWN, PriceList, Usage
+from reporter.report.words import NOTHING
 from reporter.reprice import reprice as again
 
 _SHORT, _LONG = 1_000, 1_000_000  # tokens: many models cost more beyond some length

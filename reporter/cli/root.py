@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from reporter import __version__
-from reporter.config import default_database, load_config
+from reporter.config import default_database, load_config, parse_config
 from reporter.config.model import Config, database_url
 from reporter.errors import ConfigError, SchemaError, StoreError
 from reporter.filesystem import warning
@@ -25,6 +25,7 @@ COMMANDS = {
     "check": ("reporter.cli.check", "check", "Read the configuration strictly and say what it means."),
     "db": ("reporter.cli.db", "db", "Create, migrate and check the database."),
     "demo": ("reporter.cli.demo", "demo", "See it work on real parts, in under a minute."),
+    "doctor": ("reporter.cli.doctor", "doctor", "Look at everything that makes a setup fail; only reads."),
     "exclude": ("reporter.cli.exclude", "exclude", "Leave spans of time, such as maintenance, out of SLOs."),
     "exec": ("reporter.cli.exec_command", "exec_", "Run any command as one run of a batch job."),
     "explain": ("reporter.cli.explain", "explain", "Say why an SLO stands where it stands, or replay its alerts."),
@@ -43,6 +44,7 @@ COMMANDS = {
     "jobs": ("reporter.cli.jobs", "jobs", "Say how each batch job stands: last and next run, streak, what was missed."),
     "init": ("reporter.cli.init", "init", "Write a commented reporter.yaml to start from."),
     "prune": ("reporter.cli.prune", "prune", "Delete what is older than the retention says."),
+    "purge": ("reporter.cli.purge", "purge", "Erase what calls and runs tell of a person; what they count stays."),
     "push": ("reporter.cli.push", "push", "Fold, report, and PUT the whole truth to the Pushgateway."),
     "cost": ("reporter.cli.cost", "cost", "Say what calls cost, by job, model, provider, operation or day."),
     "prices": ("reporter.cli.prices", "prices", "Say where prices come from, and price calls again."),
@@ -64,14 +66,25 @@ class Context:
         self.config_path, self.database_option = config_path, database
         self.say = say or _say  # what is to be known besides the result
 
+    def read_config(self) -> Config:
+        """The settings, with the options that win over them; nothing is said."""
+        return self._with_database(load_config(self.config_path))
+
+    def defaults(self) -> Config:
+        """The settings as if there were no file."""
+        return self._with_database(parse_config(""))
+
+    def _with_database(self, config: Config) -> Config:
+        if not self.database_option:
+            return config
+        try:
+            return config.model_copy(update={"database": database_url(self.database_option)})
+        except ValueError as error:
+            raise ConfigError(f"--database: {error}") from None
+
     @cached_property
     def config(self) -> Config:
-        config = load_config(self.config_path)
-        if self.database_option:
-            try:
-                config = config.model_copy(update={"database": database_url(self.database_option)})
-            except ValueError as error:
-                raise ConfigError(f"--database: {error}") from None
+        config = self.read_config()
         warnings = list(config.unsupported)
         if config.database.startswith("sqlite"):
             warnings.append(warning(Path(sqlite_path(config.database))))

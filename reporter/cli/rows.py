@@ -15,10 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from reporter.cli.terminal import console, shown
+from reporter.report.words import NOTHING
 
 FORMATS = ("table", "json", "csv")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-NOTHING = "–"
 
 
 def as_json(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:

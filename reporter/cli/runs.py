@@ -13,11 +13,12 @@ from rich.text import Text
 from reporter.cli.folded import fold_first
 from reporter.cli.job_name import check_job
 from reporter.cli.root import Context, moment_option, since_option
-from reporter.cli.rows import FORMATS, NOTHING, write
-from reporter.cli.table import STATE_STYLES, seconds
+from reporter.cli.rows import FORMATS, write
+from reporter.cli.table import STATE_STYLES
 from reporter.cli.terminal import console, shown
 from reporter.report.json_form import moment, usd
 from reporter.report.runs import STATUSES, RunRecord, read_runs
+from reporter.report.words import NOTHING, seconds
 
 _TAILS, _TAIL_LINES = 5, 10
 _ROOMY = 88

@@ -17,7 +17,6 @@ from rich.text import Text
 from reporter import cycle
 from reporter.cli.root import Context, moment_option
 from reporter.cli.table import (
-    NOTHING,
     STATE_STYLES,
     alert_line,
     alerts_of_budgets,
@@ -31,6 +30,7 @@ from reporter.cli.terminal import console, fold_progress, shown
 from reporter.errors import ConfigError
 from reporter.report.json_form import as_json, moment
 from reporter.report.model import SLOStatus
+from reporter.report.words import NOTHING
 from reporter.status import Status, burn_now, read_status
 
 _LEAST_SECONDS = 1.0

@@ -28,11 +28,11 @@ from reporter.report.model import (
     Report,
     SLOStatus,
 )
+from reporter.report.words import NOTHING, seconds
 from reporter.slo.exclusions import Exclusion
 from reporter.slo.fields import plain
 from reporter.tally import MINUTE_NS
 
-NOTHING = "–"
 BAR_CELLS = 8
 STATE_STYLES = {
     "ok": "green", "burning": "yellow", "exhausted": "red", "failed": "red", "lost": "red", "missed": "red",
@@ -327,14 +327,3 @@ def when(at_ns: int | None, as_of_ns: int) -> str:
     if told is None:
         return NOTHING
     return told[11:16] if told[:10] == (moment(as_of_ns) or "")[:10] else told[5:16].replace("T", " ")
-
-
-def seconds(value: float | None) -> str:
-    """A length for people."""
-    if value is None:
-        return NOTHING
-    if value < 1:
-        return f"{value * 1000:.0f} ms"
-    if value < 100:
-        return f"{value:.3g} s"
-    return f"{value / 60:.0f} min" if value < 6000 else f"{value / 3600:.1f} h"

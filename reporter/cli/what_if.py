@@ -13,12 +13,13 @@ from sqlalchemy import Connection, text
 
 from reporter.cli.price_class import known_class
 from reporter.cli.root import Context
-from reporter.cli.rows import NOTHING, write
+from reporter.cli.rows import write
 from reporter.cli.terminal import LONG, console, progress_bar, shown
 from reporter.errors import ConfigError
 from reporter.pricing import DAY_NS, PriceList
 from reporter.report.json_form import moment, usd
 from reporter.report.windows import round_up
+from reporter.report.words import NOTHING
 from reporter.tally import MINUTE_NS
 from reporter.what_if import WhatIf, what_if
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -115,28 +115,41 @@ def _counter_pair(slo: SLO, pair: AlertPair) -> str:
     return f"({long} > {factor(pair)} and {short} > {factor(pair)})"
 
 
-def config_text(gateway_url: str, grouping: Mapping[str, str], rule_files: Sequence[str]) -> str:
-    """A configuration that scrapes the gateway, evaluates the rules and tells an Alertmanager on this machine."""
-    url = urlsplit(gateway_url)
-    port = url.port or (443 if url.scheme == "https" else 80)
+def config_text(gateway_url: str, alertmanager_url: str, rule_files: Sequence[str]) -> str:
+    """A configuration that scrapes the gateway, evaluates the rules and tells an Alertmanager."""
     job: dict[str, Any] = {
         "job_name": "reporter-pushgateway",
         "honor_labels": True,  # job="reporter" is the group's, not the gateway's
-        **({"scheme": "https"} if url.scheme == "https" else {}),
-        **({"metrics_path": f"{url.path.rstrip('/')}/metrics"} if url.path.strip("/") else {}),
+        **_found_at(gateway_url, "metrics_path", "/metrics"),
         "scrape_interval": "15s",
         "sample_limit": _MOST_SAMPLES,
         "label_value_length_limit": _MOST_LABEL,
-        "static_configs": [{"targets": [f"{url.hostname}:{port}"]}],
+        "static_configs": [_target(gateway_url)],
     }
+    alertmanager = {**_found_at(alertmanager_url, "path_prefix", ""), "static_configs": [_target(alertmanager_url)]}
     return as_yaml(
         {
             "global": {"scrape_interval": "15s", "evaluation_interval": "15s"},
             "rule_files": list(rule_files),
-            "alerting": {"alertmanagers": [{"static_configs": [{"targets": ["localhost:9093"]}]}]},
+            "alerting": {"alertmanagers": [alertmanager]},
             "scrape_configs": [job],
         }
     )
+
+
+def _found_at(url: str, path_key: str, path: str) -> dict[str, Any]:
+    """What of a URL is not its host and port, where it is not what Prometheus takes for granted."""
+    parts = urlsplit(url)
+    return {
+        **({"scheme": "https"} if parts.scheme == "https" else {}),
+        **({path_key: f"{parts.path.rstrip('/')}{path}"} if parts.path.strip("/") else {}),
+    }
+
+
+def _target(url: str) -> dict[str, Any]:
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return {"targets": [f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"]}
 
 
 class _Plain(yaml.SafeDumper):

@@ -44,6 +44,17 @@ def round_scale(values: Iterable[float], *, least: float, low: float = 0.0) -> S
     return Scale(low=bottom, high=_round_up(max(known)))
 
 
+def capped_scale(values: Iterable[float], *, least: float) -> Scale:
+    """As `round_scale`, but that a few values far above all others do not flatten them: those are then beyond it."""
+    known = sorted(value for value in values if value > 0)
+    whole = round_scale(known, least=least)
+    if not known:
+        return whole
+    usual = known[int(0.9 * (len(known) - 1))]
+    capped = round_scale([2 * usual], least=least)
+    return capped if capped.high * 3 <= whole.high else whole
+
+
 def _round_up(value: float) -> float:
     step = 1e-9
     while step * 10 < value:
@@ -66,7 +77,10 @@ def columns(
     title: Markup, stacks: Sequence[Series], scale: Scale, axis: Callable[[float], str], below: Sequence[str], label: str,
     *, limit: float | None = None,
 ) -> Markup:  # fmt: skip
-    """Columns, the series stacked; those above `limit` are marked, and it is drawn as a line."""
+    """Columns, the series stacked; those above `limit` are marked, and it is drawn as a line.
+
+    One that is higher than the scale is cut off at its top, and a gap across it says so.
+    """
     marks: list[Markup] = []
     count = max((len(series.values) for series in stacks), default=0)
     bottoms = [0.0] * count
@@ -77,7 +91,7 @@ def columns(
             if not value:
                 continue
             top = bottoms[index] + value
-            y, end = scale.y(top), scale.y(bottoms[index])
+            y, end = scale.y(min(top, scale.high)), scale.y(min(bottoms[index], scale.high))
             height = max(end - y, 1.5)  # what is there can be seen
             over = " over" if limit is not None and value > limit else ""
             marks.append(
@@ -87,6 +101,8 @@ def columns(
                     width=_number(wide - gap), height=_number(height),
                 )
             )  # fmt: skip
+            if top > scale.high:
+                marks.append(_cut(index * wide, wide))
             bottoms[index] = top
     if limit is not None:
         marks.append(_across(scale.y(limit), "limit"))
@@ -121,6 +137,12 @@ def _line(series: Series, scale: Scale) -> Iterable[Markup]:
                 yield tag(
                     "polyline", tag("title", series.titles[index]), class_=f"dot s{series.colour}", points=f"{at} {at}"
                 )
+
+
+def _cut(x: float, wide: float) -> Markup:
+    """A slanted gap near the top of a column that goes on."""
+    points = f"{_number(x)},26 {_number(x + wide)},14 {_number(x + wide)},22 {_number(x)},34"
+    return tag("polygon", class_="cut", points=points)
 
 
 def legend(series: Sequence[Series]) -> Markup | None:

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from reporter.cost import exact_part
+from reporter.html.burned import Burned, read_burned
 from reporter.report.calls import read_calls
 from reporter.report.events import EventReader, is_sliced
 from reporter.report.labels import read_groups
@@ -69,6 +70,7 @@ class Page:
     specs: Mapping[str, SLO]
     since_ns: int
     steps: Mapping[str, tuple[Step, ...]]  # by SLO
+    burned: Mapping[str, Burned]  # by SLO; those without a bad call or run are left out
     days: tuple[DayOfModel, ...]  # by day, then model
     days_since_ns: int  # later than `since_ns` where tallies were pruned
     runs: tuple[Mapping[str, Any], ...]  # the last ones started, the latest first
@@ -86,6 +88,7 @@ def read_page(
         specs={slo.name: slo for slo in slos},
         since_ns=since * MINUTE_NS,
         steps=_steps(EventReader(connection, end, exclusions), slos, since, end),
+        burned=read_burned(connection, slos, made.slos, exclusions, made.as_of_ns),
         days=days,
         days_since_ns=days_since * MINUTE_NS,
         runs=tuple(_runs(connection, since * MINUTE_NS, made.as_of_ns)),

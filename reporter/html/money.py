@@ -10,9 +10,10 @@ from reporter.html.charts import COLOURS, Series, bar, captioned, columns, lines
 from reporter.html.history import DayOfModel, Page
 from reporter.html.markup import Markup, own, tag
 from reporter.html.tables import NUMBER, TEXT, WHEN, table
-from reporter.html.words import NOTHING, cost_of, dollars, fires, minute, seconds, several, whole_percent
+from reporter.html.words import cost_of, dollars, fires, minute, several, whole_percent
 from reporter.report.json_form import usd
 from reporter.report.model import BudgetStatus
+from reporter.report.words import NOTHING, seconds
 
 _API = "calls that name no model"
 _OTHERS = "other models"

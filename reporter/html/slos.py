@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from reporter.html.charts import Scale, Series, bar, captioned, columns, lines, round_scale
+from reporter.html.burned import BY, Burned
+from reporter.html.charts import Series, bar, capped_scale, captioned, columns, lines, round_scale
 from reporter.html.history import Page, Step
 from reporter.html.markup import Markup, joined, own, tag
 from reporter.html.tables import NUMBER, TEXT, table
 from reporter.html.words import burn, count, fires, minute, percent, several, whole_percent
 from reporter.report.model import AlertState, SLOStatus
+from reporter.report.words import NOTHING
 from reporter.slo.fields import plain
 from reporter.slo.spec import SLO
 
@@ -18,7 +20,10 @@ def slo_section(page: Page) -> Markup:
     """A card for each SLO, the worst first."""
     if not page.status.slos:
         return tag("p", "No SLO is configured: `reporter init` writes a file with three.", class_="muted")
-    cards = [_card(slo, page.specs[slo.slo], page.steps.get(slo.slo, ())) for slo in page.status.slos]
+    cards = [
+        _card(slo, page.specs[slo.slo], page.steps.get(slo.slo, ()), page.burned.get(slo.slo))
+        for slo in page.status.slos
+    ]
     return tag("div", *cards, class_="cards")
 
 
@@ -27,7 +32,7 @@ def below_of(moments: Sequence[int]) -> list[str]:
     return [minute(moments[0])[5:], minute(moments[len(moments) // 2])[5:], minute(moments[-1])[5:]]
 
 
-def _card(slo: SLOStatus, spec: SLO, steps: Sequence[Step]) -> Markup:
+def _card(slo: SLOStatus, spec: SLO, steps: Sequence[Step], burned: Burned | None) -> Markup:
     state = slo.state.replace("_", " ")
     return tag(
         "article",
@@ -36,6 +41,7 @@ def _card(slo: SLOStatus, spec: SLO, steps: Sequence[Step]) -> Markup:
         *_left(slo),
         *(tag("p", _fires(slo, alert), class_=f"firing {alert.severity}") for alert in slo.alerts if alert.firing),
         *_past(slo, steps),
+        *_what_burned(burned, slo.period),
         tag("details", tag("summary", "By window"), _windows(slo)),
         tag("p", "Why: ", tag("code", "reporter explain ", own(slo.slo)), class_="muted"),
         class_="card",
@@ -94,10 +100,35 @@ def _burned(slo: SLOStatus, steps: Sequence[Step], below: Sequence[str]) -> Mark
         f"Burn rate over time: highest {burn(max(known, default=None))},"
         f" above 1 in {several(over, 'step', 'steps')} of {len(steps)}"
     )
-    scale: Scale = round_scale(known, least=2.0)
-    return columns(
-        captioned("Burn rate (above 1 is too fast)"), [series], scale, "{:,g}".format, below, label, limit=1.0
-    )
+    scale = capped_scale(known, least=2.0)
+    title = "Burn rate (above 1 is too fast)"
+    beyond = sum(rate > scale.high for rate in known)
+    if beyond:
+        title += (
+            f"; {several(beyond, 'step is', 'steps are')} cut off at {scale.high:g}, the highest is {burn(max(known))}"
+        )
+    return columns(captioned(title), [series], scale, "{:,g}".format, below, label, limit=1.0)
+
+
+def _what_burned(found: Burned | None, period: str) -> Iterator[Markup]:
+    """What the bad events have in common: in a line, and in numbers."""
+    if found is None:
+        return
+    since = "" if found.since_ns is None else f", of which raw rows are there since {minute(found.since_ns)}"
+    first = [
+        tag("span", f"{name} ", own(found.by[by][0].value or NOTHING), f" ({whole_percent(found.by[by][0].ratio)})")
+        for by, name in BY.items()
+        if by in found.by
+    ]
+    yield tag("p", "What burned it: ", joined(first, ", "), class_="burned")
+    rows = [
+        (name, own(share.value or NOTHING), f"{share.bad:,}", whole_percent(share.ratio))
+        for by, name in BY.items()
+        for share in found.by.get(by, ())
+    ]
+    names = (("by", TEXT), ("value", TEXT), ("bad", NUMBER), ("share", NUMBER))
+    numbers = table(f"{several(found.bad, 'bad one', 'bad ones')} in {period}{since}", names, rows)
+    yield tag("details", tag("summary", "What burned it, in numbers"), numbers)
 
 
 def _windows(slo: SLOStatus) -> Markup:

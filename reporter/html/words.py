@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 
 from reporter.report.json_form import usd
 from reporter.report.model import AlertState, CallWindow
-
-NOTHING = "–"
+from reporter.report.words import NOTHING, seconds
 
 
 def percent(ratio: float | None) -> str:
@@ -36,17 +35,6 @@ def fires(alert: AlertState, long: float | None, short: float | None) -> str:
 def count(events: int | float) -> str:
     """A count; ratio time slices have parts of one."""
     return f"{events:,}" if isinstance(events, int) else f"{events:,.2f}"
-
-
-def seconds(value: float | None) -> str:
-    """A length."""
-    if value is None:
-        return NOTHING
-    if value < 1:
-        return f"{value * 1000:.0f} ms"
-    if value < 100:
-        return f"{value:.3g} s"
-    return f"{value / 60:.0f} min" if value < 6000 else f"{value / 3600:.1f} h"
 
 
 def seconds_of(length_ns: int | None) -> str:

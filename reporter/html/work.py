@@ -8,8 +8,9 @@ from typing import Any
 from reporter.html.history import Page
 from reporter.html.markup import Markup, own, tag
 from reporter.html.tables import NUMBER, TEXT, WHEN, table
-from reporter.html.words import NOTHING, dollars, minute, seconds, seconds_of
+from reporter.html.words import dollars, minute, seconds_of
 from reporter.report.model import JobStatus
+from reporter.report.words import NOTHING, seconds
 
 _CAPTIONS = {"slowest": "Slowest", "dearest": "Dearest", "failed": "Latest that were no success"}
 

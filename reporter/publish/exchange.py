@@ -69,6 +69,7 @@ class Answer:
     sent: bool = True  # False: there was no connection, so nothing of the request can have arrived
     silent: bool = False  # the other side closed the connection without a word
     final: bool = False  # trying again can't help: the other side is not who it should be
+    date: str = ""  # what the other side's clock said, as its header has it
 
     @property
     def good(self) -> bool:
@@ -153,7 +154,10 @@ def _run(
             whole = len(body) <= most_bytes
             text = access.redacted(bytes(body[: 4 * MOST_SHOWN]).decode("utf-8", "replace"))[:MOST_SHOWN]
             body = body[:most_bytes]
-            line.answers.append(Answer(status=response.status_code, body=bytes(body), whole=whole, text=text))
+            date = response.headers.get("Date", "")
+            line.answers.append(
+                Answer(status=response.status_code, body=bytes(body), whole=whole, text=text, date=date)
+            )
     except httpx.LocalProtocolError:  # its text shows the header
         line.answers.append(Answer(text="the credentials hold a character that no header can", sent=False, final=True))
     except httpx.HTTPError as error:

@@ -39,6 +39,14 @@ class ShownGroup:
         values = [value for _, (value,) in _values(SNAPSHOT_SEQUENCE, self)]
         return int(values[0]) if len(values) == 1 else None
 
+    def seconds_of(self, name: str) -> float | None:
+        """What a family of one number says, like the gateway's own `push_time_seconds`."""
+        try:
+            (sample,) = self.families[name]["metrics"]
+            return float(sample["value"])
+        except (KeyError, TypeError, ValueError):
+            return None
+
     def counters(self) -> Iterable[tuple[Metric, dict[str, str], list[int]]]:
         """Every counter and histogram of ours it shows: metric, own labels, and values as the ledger keeps them."""
         for metric in METRICS:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.cli.console import run
 from tests.generate.promql import filled, problems
@@ -123,6 +124,49 @@ def overlap(one: dict[str, int], other: dict[str, int]) -> bool:
         one["x"] < other["x"] + other["w"] and other["x"] < one["x"] + one["w"]
         and one["y"] < other["y"] + other["h"] and other["y"] < one["y"] + one["h"]
     )  # fmt: skip
+
+
+def uids(out: Path) -> dict[str, set[str]]:
+    """All that Grafana knows things by."""
+    found: dict[str, set[str]] = {"files": {str(path.relative_to(out)) for path in out.rglob("*.*")}}
+    for path in out.glob("dashboards/*/*.json"):
+        made = json.loads(path.read_text())
+        found.setdefault("dashboards", set()).add(made["uid"])
+        found.setdefault("titles", set()).add(made["title"])
+        found.setdefault("tags", set()).update(made["tags"])
+    for path in out.glob("*/*.yaml"):
+        made = yaml.safe_load(path.read_text())
+        for provider in made.get("providers", ()):
+            found |= {"providers": {provider["name"]}, "folders": {provider["folder"], provider["folderUid"]}}
+        for source in made.get("datasources", ()):
+            found["sources"] = {source["uid"], source["name"]}
+        for group in made.get("groups", ()):
+            found.setdefault("rules", set()).update(rule["uid"] for rule in group["rules"])
+            found.setdefault("rule folders", set()).add(group["folder"])
+    return found
+
+
+def test_two_reporters_share_nothing_in_one_grafana_and_each_keeps_its_names(tmp_path: Path) -> None:
+    made = {}
+    for name, grouping in {"default": "", "a": "{job: nightly}", "b": "{job: nightly, instance: '$x/y'}"}.items():
+        (tmp_path / name).mkdir()
+        document = SLOS if not grouping else f"{SLOS}\npushgateway: {{grouping: {grouping}}}\n"
+        made[name] = uids(generated(tmp_path / name, document))
+        assert uids(generated(tmp_path / name, document)) == made[name]  # again
+
+    kinds = {"files", "dashboards", "titles", "tags", "providers", "folders", "sources", "rules", "rule folders"}
+    for one, other in (("default", "a"), ("default", "b"), ("a", "b")):
+        assert made[one].keys() == made[other].keys() == kinds
+        assert {kind: made[one][kind] & made[other][kind] for kind in kinds} == {kind: set() for kind in kinds}
+    assert made["default"]["dashboards"] == {
+        "reporter-overview", "reporter-slo", "reporter-llm-calls", "reporter-cost", "reporter-batch-jobs", "reporter-itself",
+    }  # fmt: skip
+    assert made["a"]["folders"] >= {"reporter nightly"}
+    assert "$" not in "".join(made["b"]["folders"])
+    for name in ("a", "b"):
+        assert all(len(uid) <= 40 for uid in made[name]["dashboards"] | made[name]["rules"])
+        text = "".join(path.read_text() for path in (tmp_path / name).rglob("*.*") if path.suffix in (".json", ".yaml"))
+        assert "/d/reporter-slo?" not in text  # links lead to its own
 
 
 def test_uids_are_unique_short_and_the_files_names_and_links_lead_to_them(tmp_path: Path) -> None:

@@ -57,6 +57,35 @@ def test_what_is_generated_is_what_promtool_and_amtool_take(tmp_path: Path) -> N
     assert amtool.returncode == 0, amtool.stdout + amtool.stderr
 
 
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://alertmanager:9093", {"static_configs": [{"targets": ["alertmanager:9093"]}]}),
+        (
+            "https://watch.example.org/alerts/",
+            {"scheme": "https", "path_prefix": "/alerts", "static_configs": [{"targets": ["watch.example.org:443"]}]},
+        ),
+        ("http://[::1]:9093", {"static_configs": [{"targets": ["[::1]:9093"]}]}),
+    ],
+)
+def test_alerts_go_to_the_alertmanager_that_is_named(tmp_path: Path, url: str, told: dict[str, object]) -> None:
+    out = generated(tmp_path, SLOS, "--alertmanager-url", url)
+
+    assert yaml.safe_load((out / "prometheus.yml").read_text())["alerting"] == {"alertmanagers": [told]}
+    assert promtool("check", "config", out / "prometheus.yml").returncode == 0
+
+
+@pytest.mark.parametrize("url", ["localhost:9093", "http://", "ftp://a:21", "http://u:canary@a:9093", "http://a:b"])
+def test_an_address_of_alertmanager_that_is_none_is_refused(tmp_path: Path, url: str) -> None:
+    (tmp_path / "reporter.yaml").write_text(SLOS)
+
+    done = run(tmp_path, "generate", "prometheus", "-o", "out", "--alertmanager-url", url)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--alertmanager-url: must be an http or https URL" in done.stderr
+    assert "canary" not in done.stderr
+
+
 def test_each_alert_fires_and_ends_as_the_unit_tests_beside_it_say(tmp_path: Path) -> None:
     out = generated(tmp_path)
     tested = promtool("test", "rules", out / "reporter.rules.test.yml")

@@ -14,13 +14,14 @@ import pytest
 
 from reporter import cycle, exclusions
 from reporter.cost import read_costs
+from reporter.html.charts import capped_scale
 from reporter.html.history import Page, read_page
 from reporter.html.page import render
 from reporter.store import open_store
 from tests.cli.console import run
 from tests.html.browser import Browser
-from tests.publish.pushing import calls
-from tests.report.test_explain import settled
+from tests.publish.pushing import calls, written
+from tests.report.test_explain import explained, settled
 from tests.report.test_slo_methods import AS_OF, DAY, MINUTE_NS
 
 HOSTILE = (
@@ -74,6 +75,71 @@ def test_days_are_those_of_the_cost(database_url: str, tmp_path: Path) -> None:
     assert len(priced) == 6
     assert "nobody-sells-it (without a price)" in render(page, "x")
     store.engine.dispose()
+
+
+def test_what_burned_the_budget_is_what_explain_says(database_url: str, tmp_path: Path) -> None:
+    store = open_store(database_url)
+    config, _, _ = settled(store, tmp_path, 3)
+    page = made_page(database_url, config, 3 * DAY)
+
+    for name in ("calls", "quick", "runs"):
+        explained_, burned = explained(store, config, name), page.burned[name]
+        assert burned.bad == explained_.bad == sum(share.bad for share in explained_.by["status"])
+        for by in burned.by:
+            if by != "error_type":  # where a bad call has none, its status says what happened
+                assert sorted(burned.by[by], key=repr)[:2] == sorted(explained_.by[by], key=repr)[:2] or len(
+                    {share.bad for share in burned.by[by]}
+                ) < len(burned.by[by])
+                assert sum(share.bad for share in burned.by[by]) == sum(share.bad for share in explained_.by[by])
+        assert not {"", "success"} & {share.value for share in burned.by["error_type"]}
+    assert "too slow" in {share.value for share in page.burned["quick"].by["error_type"]}
+    assert "fresh" not in page.burned
+    assert "What burned it: " in render(page, "x")
+    store.engine.dispose()
+
+
+def test_a_spike_is_cut_off_and_said_to_be(tmp_path: Path) -> None:
+    facts = [
+        call
+        for hours_ago in range(1, 90)
+        for call in [
+            *calls(20, seconds_ago=hours_ago * 3600),
+            *calls(
+                20 if hours_ago == 40 else hours_ago % 2,
+                seconds_ago=hours_ago * 3600 + 60,
+                status="error",
+                error_type="429",
+            ),
+        ]
+    ]
+    (tmp_path / "facts.jsonl").write_text("".join(json.dumps(fact) + "\n" for fact in facts))
+    written(tmp_path, f"sqlite:///{tmp_path}/jobs.db", "http://localhost:1",
+            slo="{name: up, sli: availability, objective: 99.9, period: 30d}")  # fmt: skip
+    assert run(tmp_path, "ingest", "facts.jsonl").returncode == 0
+
+    page = run(tmp_path, "html", "--since", "4d").stdout
+
+    told = re.search(r"1 step is cut off at (\d+), the highest is (\d+)", page)
+    assert told is not None
+    cap, highest = int(told[1]), int(told[2])
+    assert 47 < cap < highest / 3
+    assert page.count('class="cut"') == 1
+    assert f"burn rate {highest}<" in page  # to whom points there
+    assert "error <bdi>429</bdi> (100\N{NO-BREAK SPACE}%)" in page
+
+
+@pytest.mark.parametrize(
+    ("values", "high"),
+    [
+        ([], 2),
+        ([0.0, 0.5], 2),
+        ([1.0] * 20 + [500.0], 2),  # a spike
+        ([1.0] * 20 + [4.0], 4),  # not worth a cut
+        ([1.0] * 20 + [100.0] * 5, 100),  # an outage that lasted
+    ],
+)
+def test_a_scale_is_capped_where_a_few_values_would_flatten_the_rest(values: list[float], high: float) -> None:
+    assert capped_scale(values, least=2.0).high == high
 
 
 def made_page(database_url: str, config: cycle.Config, minutes: int) -> Page:

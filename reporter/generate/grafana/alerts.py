@@ -23,6 +23,7 @@ from reporter.errors import ConfigError
 from reporter.generate.alerts import STALE
 from reporter.generate.grafana import calls, services, work
 from reporter.generate.grafana.dashboard import Dashboard
+from reporter.generate.grafana.identity import own
 from reporter.generate.prometheus import as_yaml
 from reporter.generate.rules import AlertRule, RuleGroup, Source
 
@@ -95,9 +96,9 @@ def uids_in(text: str, place: str) -> tuple[str, ...]:
         ) from None
 
 
-def uid_of(rule: AlertRule) -> str:
-    """The rule's name to Grafana: the same as long as it is the same alert, whatever its expression or texts."""
-    identity = "\0".join((rule.alert, *(rule.labels.get(label, "") for label in _IDENTITY)))
+def uid_of(source: Source, rule: AlertRule) -> str:
+    """The rule's name to Grafana: the same as long as it is the same alert of the same reporter, whatever else changes."""
+    identity = own("\0".join((rule.alert, *(rule.labels.get(label, "") for label in _IDENTITY))), source.grouping)
     return f"reporter-{sha256(identity.encode()).hexdigest()[:24]}"
 
 
@@ -124,13 +125,14 @@ def _dimensions(rule: AlertRule) -> tuple[str, ...]:
 
 
 def _rule(where: Provisioned, rule: AlertRule) -> dict[str, Any]:
-    uid, panel = _PANELS.get(rule.alert) or _PANELS[rule.labels["source"]]
+    board, panel = _PANELS.get(rule.alert) or _PANELS[rule.labels["source"]]
+    uid = own(board, where.source.grouping)
     number = next(made for made in where.dashboards if made.uid == uid).number_of(panel)
     # A watchdog that can't look must bark. Others keep still: one alert says that Prometheus is away, not one for each SLO.
     is_watchdog = rule.alert == STALE
     return {
-        "uid": uid_of(rule),
-        "title": _literal(_title(rule)),
+        "uid": uid_of(where.source, rule),
+        "title": _literal(_title(where.source, rule)),
         "condition": "C",
         "data": _data(where, rule),
         "dashboardUid": uid,
@@ -139,7 +141,7 @@ def _rule(where: Provisioned, rule: AlertRule) -> dict[str, Any]:
         "execErrState": "Alerting" if is_watchdog else "KeepLast",
         "for": rule.held_for or "0s",
         "annotations": {
-            **dict(_annotations(rule)),
+            **dict(_annotations(where.source, rule)),
             "__dashboardUid__": uid,
             "__panelId__": str(number),
         },
@@ -148,11 +150,11 @@ def _rule(where: Provisioned, rule: AlertRule) -> dict[str, Any]:
     }
 
 
-def _title(rule: AlertRule) -> str:
+def _title(source: Source, rule: AlertRule) -> str:
     """Unique in its folder, as Grafana wants it."""
     named = [rule.labels[label] for label in _IDENTITY if label in rule.labels]
     title = " / ".join((rule.alert, *named))
-    return title if len(title) <= MOST_TITLE else f"{title[: MOST_TITLE - 9]} {uid_of(rule)[-8:]}"
+    return title if len(title) <= MOST_TITLE else f"{title[: MOST_TITLE - 9]} {uid_of(source, rule)[-8:]}"
 
 
 def _data(where: Provisioned, rule: AlertRule) -> list[dict[str, Any]]:
@@ -185,7 +187,7 @@ def _data(where: Provisioned, rule: AlertRule) -> list[dict[str, Any]]:
     ]
 
 
-def _annotations(rule: AlertRule) -> Iterator[tuple[str, str]]:
+def _annotations(source: Source, rule: AlertRule) -> Iterator[tuple[str, str]]:
     for name, text in rule.annotations.items():
         kept = _without_queries(_LABEL.sub(lambda found: _known(rule.labels, found), text))
         if kept:
@@ -193,10 +195,8 @@ def _annotations(rule: AlertRule) -> Iterator[tuple[str, str]]:
     if rule.labels["source"] == "slo":
         # Labels are templates, so the name is read back before it goes into the address.
         name = rule.labels["slo"].replace('{{"{{"}}', "{{")
-        yield (
-            "dashboard",
-            f'{{{{ reReplaceAll "/+\\\\z" "" externalURL }}}}/d/{services.DETAIL}?var-slo={quote(name, safe="")}',
-        )
+        board = own(services.DETAIL, source.grouping)
+        yield "dashboard", f'{{{{ reReplaceAll "/+\\\\z" "" externalURL }}}}/d/{board}?var-slo={quote(name, safe="")}'
 
 
 def _known(labels: Mapping[str, str], found: re.Match[str]) -> str:

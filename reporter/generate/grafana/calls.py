@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reporter.family import Metric
-from reporter.generate.grafana.dashboard import Dashboard, Scope, Variable
+from reporter.generate.grafana.dashboard import TAG, Dashboard, Scope, Variable
 from reporter.generate.grafana.panels import (
     BUDGET_LEFT,
     BURN,
@@ -67,8 +67,9 @@ def calls(scope: Scope, slos: Sequence[SLO]) -> Dashboard:
     firsts = _objectives([slo.sli.threshold_ns / 1e9 for slo in slos if isinstance(slo.sli, TimeToFirstToken)])
     speeds = [float(slo.sli.min_tokens_per_second) for slo in slos if isinstance(slo.sli, Throughput)]
     return Dashboard(
-        uid=CALLS,
-        title="reporter / LLM calls",
+        uid=scope.own(CALLS),
+        tag=scope.own(TAG),
+        title=f"{scope.called} / LLM calls",
         says="Latency, throughput and errors of LLM calls.",
         variables=variables,
         rows=(
@@ -196,8 +197,9 @@ def cost(scope: Scope) -> Dashboard:
     spent = scope.select(LLM_REQUEST_COST, *variables)
     day = scope.window("1d")
     return Dashboard(
-        uid=COST,
-        title="reporter / Cost",
+        uid=scope.own(COST),
+        tag=scope.own(TAG),
+        title=f"{scope.called} / Cost",
         says="What LLM calls cost.",
         variables=variables,
         since="now-7d",

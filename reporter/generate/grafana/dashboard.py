@@ -9,6 +9,7 @@ from typing import Any
 
 from reporter.family import Metric
 from reporter.generate.files import MARK
+from reporter.generate.grafana.identity import called, own
 from reporter.generate.grafana.panels import DATASOURCE, Panel
 from reporter.generate.rules import Source
 from reporter.slo.durations import parse_duration
@@ -59,6 +60,15 @@ class Scope:
     labels: tuple[str, ...]
     windows: tuple[str, ...]  # shortest first
 
+    def own(self, name: str) -> str:
+        """A uid or tag that no other reporter's dashboards have."""
+        return own(name, self.source.grouping)
+
+    @property
+    def called(self) -> str:
+        """What the reporter is called in titles."""
+        return called(self.source.grouping)
+
     def select(self, metric: Metric | str, *variables: Variable, also: str = "", **labels: str) -> str:
         """A selector of the series that the variables leave; `also` are further matchers."""
         matchers = [*(variable.matcher for variable in variables), *([also] if also else [])]
@@ -78,6 +88,7 @@ class Dashboard:
     """One dashboard; `rows` are panels side by side, with how high they are."""
 
     uid: str
+    tag: str  # of all that belong together
     title: str
     says: str
     rows: tuple[tuple[int, tuple[Panel, ...]], ...]
@@ -96,7 +107,7 @@ class Dashboard:
             "id": None,
             "uid": self.uid,
             "title": self.title,
-            "tags": [TAG],
+            "tags": [self.tag],
             "timezone": "browser",
             "editable": True,
             "graphTooltip": 1,
@@ -105,7 +116,7 @@ class Dashboard:
             "refresh": "1m",
             "time": {"from": self.since, "to": "now"},
             "annotations": {"list": []},
-            "links": [_LINKS],
+            "links": [{**_LINKS, "tags": [self.tag]}],
             "templating": {"list": [_DATASOURCE_VARIABLE, *(variable.json() for variable in self.variables)]},
             "panels": self._placed(),
         }

@@ -5,16 +5,44 @@ They go to Grafana's provisioning directory as they are: `dashboards/`, `datasou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from reporter.generate.grafana import calls, services, work
 from reporter.generate.grafana.dashboard import Dashboard, Scope, as_text
+from reporter.generate.grafana.identity import called, own
 from reporter.generate.prometheus import as_yaml
 from reporter.slo.spec import SLO
 
-PROVIDER, DATASOURCES, RULES = "dashboards/reporter.yaml", "datasources/reporter.yaml", "alerting/reporter.yaml"
 DATASOURCE_UID = "reporter-prometheus"
-FOLDER = "reporter"
+DASHBOARDS = "/etc/grafana/provisioning/dashboards"
+"""Where Grafana finds dashboards, unless it is told otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The files of one reporter, beside which there may be those of others."""
+
+    name: str
+
+    @classmethod
+    def of(cls, grouping: Mapping[str, str]) -> Places:
+        return cls(own("reporter", grouping))
+
+    @property
+    def provider(self) -> str:
+        return f"dashboards/{self.name}.yaml"
+
+    @property
+    def datasources(self) -> str:
+        return f"datasources/{self.name}.yaml"
+
+    @property
+    def rules(self) -> str:
+        return f"alerting/{self.name}.yaml"
+
+    def dashboard(self, uid: str) -> str:
+        return f"dashboards/{self.name}/{uid}.json"
 
 
 def dashboards(scope: Scope, slos: Sequence[SLO]) -> tuple[Dashboard, ...]:
@@ -27,20 +55,21 @@ def dashboards(scope: Scope, slos: Sequence[SLO]) -> tuple[Dashboard, ...]:
 
 def dashboard_files(scope: Scope, slos: Sequence[SLO]) -> dict[str, str]:
     """Every dashboard in a file of its own, named by its uid."""
-    return {f"dashboards/reporter/{made.uid}.json": as_text(made) for made in dashboards(scope, slos)}
+    places = Places.of(scope.source.grouping)
+    return {places.dashboard(made.uid): as_text(made) for made in dashboards(scope, slos)}
 
 
-def provider_text(directory: str) -> str:
+def provider_text(directory: str, grouping: Mapping[str, str]) -> str:
     """The file that tells Grafana where dashboards are; `directory` is where it finds them."""
     return as_yaml(
         {
             "apiVersion": 1,
             "providers": [
                 {
-                    "name": "reporter",
+                    "name": own("reporter", grouping),
                     "orgId": 1,
-                    "folder": FOLDER,
-                    "folderUid": "reporter",
+                    "folder": called(grouping),
+                    "folderUid": own("reporter", grouping),
                     "type": "file",
                     "disableDeletion": False,
                     "allowUiUpdates": False,  # what is changed by hand would be lost with the next generation
@@ -52,14 +81,14 @@ def provider_text(directory: str) -> str:
     )
 
 
-def datasource_text(prometheus_url: str, uid: str) -> str:
+def datasource_text(prometheus_url: str, uid: str, grouping: Mapping[str, str]) -> str:
     """The file that tells Grafana of Prometheus; alerts need its uid, because they can't use variables."""
     return as_yaml(
         {
             "apiVersion": 1,
             "datasources": [
                 {
-                    "name": "Prometheus of reporter",
+                    "name": f"Prometheus of {called(grouping)}",
                     "uid": uid,
                     "orgId": 1,
                     "type": "prometheus",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reporter.generate.grafana.dashboard import Dashboard, Scope, Variable
+from reporter.generate.grafana.dashboard import TAG, Dashboard, Scope, Variable
 from reporter.generate.grafana.panels import (
     BUDGET_LEFT,
     BURN,
@@ -40,8 +40,9 @@ def overview(scope: Scope) -> Dashboard:
     """What a person looks at first: is anything wrong, and is what is shown of now."""
     day = scope.window("1d")
     return Dashboard(
-        uid=OVERVIEW,
-        title="reporter / Overview",
+        uid=scope.own(OVERVIEW),
+        tag=scope.own(TAG),
+        title=f"{scope.called} / Overview",
         says="SLOs, alerts, money and jobs at a glance.",
         variables=(_SERVICE,),
         rows=(
@@ -148,7 +149,7 @@ def _slos(scope: Scope) -> Panel:
             *burns,
             Column(name=f"Bad events {day}", expr=of(scope.select(SLO_WINDOW_EVENTS, _SERVICE, window=day, result="bad"))),
         ],
-        link=("How it got there", f"/d/{DETAIL}?var-slo=${{__value.raw:percentencode}}&${{__url_time_range}}"),
+        link=("How it got there", f"/d/{scope.own(DETAIL)}?var-slo=${{__value.raw:percentencode}}&${{__url_time_range}}"),
     )  # fmt: skip
 
 
@@ -157,8 +158,9 @@ def detail(scope: Scope) -> Dashboard:
     day, short = scope.window("1d"), scope.windows[0]
     events = f"sum by (result) (increase({scope.select(SLO_EVENTS, _SLO)}[$__rate_interval]))"
     return Dashboard(
-        uid=DETAIL,
-        title="reporter / SLO",
+        uid=scope.own(DETAIL),
+        tag=scope.own(TAG),
+        title=f"{scope.called} / SLO",
         says="One SLO in detail.",
         variables=(_SLO,),
         since="now-7d",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reporter.generate.grafana.dashboard import Dashboard, Scope, Variable
+from reporter.generate.grafana.dashboard import TAG, Dashboard, Scope, Variable
 from reporter.generate.grafana.panels import (
     BLUE,
     GREEN,
@@ -70,8 +70,9 @@ def jobs(scope: Scope) -> Dashboard:
         for value, (state, _) in by_value.items()
     )
     return Dashboard(
-        uid=JOBS,
-        title="reporter / Batch jobs",
+        uid=scope.own(JOBS),
+        tag=scope.own(TAG),
+        title=f"{scope.called} / Batch jobs",
         says="Runs of batch jobs.",
         variables=(_JOB,),
         since="now-7d",
@@ -148,8 +149,9 @@ def itself(scope: Scope) -> Dashboard:
         ("missed turns", MISSED_TICKS),
     )
     return Dashboard(
-        uid=ITSELF,
-        title="reporter / Reporter",
+        uid=scope.own(ITSELF),
+        tag=scope.own(TAG),
+        title=f"{scope.called} / Reporter",
         says="The reporter itself: whether the other pages can be believed.",
         rows=(
             (
