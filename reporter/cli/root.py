@@ -21,7 +21,11 @@ from reporter.slo.durations import parse_duration
 from reporter.store import Store, open_store
 
 COMMANDS = {
-    "check": ("reporter.cli.check", "check", "Read the configuration strictly and say what it means."),
+    "check": (
+        "reporter.cli.check",
+        "check",
+        "Read the configuration, or generated files, strictly; every mistake with its line.",
+    ),
     "db": ("reporter.cli.db", "db", "Create, migrate and check the database."),
     "demo": ("reporter.cli.demo", "demo", "See it work on real parts, in under a minute."),
     "exclude": ("reporter.cli.exclude", "exclude", "Leave spans of time, such as maintenance, out of SLOs."),
