@@ -8,13 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import promql_parser
+
 from reporter.check import promql, templates
-from reporter.check.labels import labels_of
+from reporter.check.labels import labels_of, matchers_of, name_of
 from reporter.check.names import Series
 from reporter.check.place import Complaint, Place, twice
 from reporter.check.shape import duration, keys, list_of, map_of, record, seconds, text, whole, words
 from reporter.check.whole import Whole
-from reporter.expression import parse
+from reporter.check.words import near
+from reporter.expression import parse, walk
+from reporter.generate.burning import SEVERITIES
 
 LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _METRIC = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*", re.ASCII)
@@ -96,6 +100,8 @@ def _texts(rule: Place, among: Whole) -> Iterator[Complaint]:
     except (ValueError, RecursionError):
         found = None
     there = None if found is None else found | own | {"alertname"}
+    yield from severity(rule["labels"]["severity"])
+    yield from _asks_for_itself(rule)
     for name, label in rule["labels"].items():
         yield from templates.wrong(label, found, templates.PROMETHEUS)
         if name == "alertname":
@@ -103,3 +109,29 @@ def _texts(rule: Place, among: Whole) -> Iterator[Complaint]:
     for _, annotation in rule["annotations"].items():
         yield from templates.wrong(annotation, there, templates.PROMETHEUS)
         yield from templates.queries(annotation, among.names)
+
+
+def severity(label: Place) -> Iterator[Complaint]:
+    """Complain of a severity that is hardly meant: people are told by it; words of somebody's own are taken as they are."""
+    meant = near(label.text, SEVERITIES)
+    if meant and label.text not in SEVERITIES:
+        yield label.wrong(f"routes know page and ticket; did you mean {meant}?")
+
+
+def _asks_for_itself(rule: Place) -> Iterator[Complaint]:
+    """Complain of an alert that asks whether it fires already, but not by the labels that it has."""
+    try:
+        tree = parse(rule["expr"].text)
+    except ValueError:
+        return
+    own = {"alertname": rule["alert"].text, **{name: label.text for name, label in rule["labels"].items()}}
+    for node in walk(tree):
+        if not isinstance(node, promql_parser.VectorSelector) or name_of(node) != "ALERTS":
+            continue
+        asked = {matcher.name: matcher.value for matcher in matchers_of(node) if str(matcher.op) == "MatchOp.Equal"}
+        if asked.get("alertname") != own["alertname"]:
+            continue
+        for name, value in asked.items():
+            if name in own and own[name] != value and "{{" not in own[name]:
+                told = f'asks whether it fires already with {name}="{value}", but has {name}="{own[name]}", so it never does'
+                yield rule["expr"].wrong(told, "ALERTS")

@@ -31,13 +31,14 @@ from reporter.slo.spec import SLO
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.pass_obj
 def check(context: Context, paths: tuple[Path, ...], form: str) -> None:
-    """Read the configuration strictly and say what it means; or PATHs: what `reporter generate` wrote, yours by now or not.
+    """Read the configuration strictly and say what it means; or the files of PATHs, which `reporter generate` wrote.
 
     A PATH is a directory or a file: Prometheus' rules, tests of them and configuration; Alertmanager's; Grafana's alerts, data
     sources, providers and dashboards; SLOs in the format of reporter.yaml, Sloth or OpenSLO.  Files of a directory that are of
-    no such kind are left out, and named.
+    no such kind are left out, and named.  It makes no difference whether they were edited since.
 
-    Exit 2, and every mistake with its file, line and field, if there is one.  Nothing is opened, written or sent.
+    Exit 2, and every mistake with its file, line and field, if there is one.  Nothing is written or sent,
+    and no database is opened.
 
     \b
     Examples:

@@ -15,6 +15,7 @@ from reporter.check.grafana.names import OWN_SOURCES, expanded, title, uid
 from reporter.check.grafana.pipeline import kinds_of, outcome
 from reporter.check.labels import labels_of
 from reporter.check.place import Complaint, Place, twice
+from reporter.check.rules import severity
 from reporter.check.shape import (
     anything,
     duration,
@@ -187,17 +188,20 @@ def _data(rule: Place, among: Whole) -> Iterator[Complaint]:
         expr = query["model"]["expr"]
         if query["datasourceUid"].text not in OWN_SOURCES and expr.text:
             yield from types.shape("prometheus.Dataquery")(query["model"])
-            yield from _asked(expr, among)
+            yield from _asked(expr, rule, among)
         time = query["relativeTimeRange"]
         start, end = time["from"].number(), time["to"].number() or 0
         if start is not None and start <= end:
             yield time["from"].wrong("must be more than to: both are seconds before now")
 
 
-def _asked(expr: Place, among: Whole) -> Iterator[Complaint]:
+def _asked(expr: Place, rule: Place, among: Whole) -> Iterator[Complaint]:
+    named = {label.text.replace("$$", "$") for _, label in rule["labels"].items()}  # an SLO may be called $HOME
     asked = re.sub(r"\$__(?:rate_interval|interval|range)\b|\$\{__(?:rate_interval|interval|range)\}", "5m", expr.text)
     bare = _VARIABLE.search(STRING.sub("", asked))
-    in_strings = (_VARIABLE.fullmatch(found[0][1:-1]) for found in STRING.finditer(asked))
+    in_strings = (
+        _VARIABLE.fullmatch(found[0][1:-1]) for found in STRING.finditer(asked) if found[0][1:-1] not in named
+    )
     used = bare or next(filter(None, in_strings), None)
     if used:
         yield expr.wrong("alert rules can't use a dashboard's variables: write the value", used[0])
@@ -223,6 +227,7 @@ def _texts(rule: Place, among: Whole) -> Iterator[Complaint]:
     own = {label for label, _ in rule["labels"].items()}
     found = _labels(rule, among)
     there = None if found is None else found | own | {"alertname", "grafana_folder"}
+    yield from severity(rule["labels"]["severity"])
     for name, label in rule["labels"].items():
         yield from expanded(label)
         if name in ("alertname", "grafana_folder", "__alert_rule_uid__"):

@@ -87,7 +87,9 @@ def _own_kind(query: Place) -> str:
     model = query["model"]
     if query["datasourceUid"].text != _EXPRESSION:
         return "number" if model["instant"].value is True and model["range"].value is not True else "series"
-    return {"reduce": "number", "resample": "series", "classic_conditions": "number"}.get(model["type"].text, "")
+    return {"reduce": "number", "threshold": "number", "resample": "series", "classic_conditions": "number"}.get(
+        model["type"].text, ""
+    )
 
 
 def _of_expression(query: Place, of: list[str]) -> str:
