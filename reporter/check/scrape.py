@@ -40,7 +40,7 @@ _FORMS = keys(
 )
 _HTTP: dict[str, Shape] = {
     **keys("basic_auth authorization oauth2 tls_config proxy_connect_header http_headers"),
-    **keys("proxy_url no_proxy", text),
+    **keys("proxy_url no_proxy bearer_token bearer_token_file", text),
     **keys("follow_redirects enable_http2 proxy_from_environment", flag),
 }
 _STATIC = list_of(

@@ -105,12 +105,6 @@ def _layout(root: Place) -> Iterator[Complaint]:
     everything = list(panels(root))
     numbered = ((one["id"].value, one["id"]) for one in everything if one["id"].value is not None)
     yield from twice(numbered, "a panel of this id is in the dashboard already")
-    titled = (
-        (one["title"].text, one["title"]) for one in everything if one["title"].text and one["type"].text != "row"
-    )
-    yield from twice(
-        titled, "a panel of this title is in the dashboard already; links and people could not tell them apart"
-    )
     for among in (list(root["panels"].each()), *(list(one["panels"].each()) for one in root["panels"].each())):
         placed = []
         for one in among:

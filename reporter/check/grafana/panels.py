@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from reporter.check import promql
 from reporter.check.grafana import types
@@ -125,14 +126,12 @@ def _units(unit: Place) -> Iterator[Complaint]:
 
 
 def _thresholds(thresholds: Place) -> Iterator[Complaint]:
-    steps = list(thresholds["steps"].each())
-    values = [step["value"].value for step in steps]
-    if steps and values[0] is not None:
-        yield steps[0]["value"].wrong("must be null: the first step is from the lowest value on")
-    for before, step in zip(values[1:], steps[2:], strict=False):
-        after = step["value"].number()
-        if isinstance(before, int | float) and after is not None and after <= before:
-            yield step["value"].wrong(f"must be more than the step before it, {before:g}")
+    for before, step in pairwise(thresholds["steps"].each()):
+        lower, upper = before["value"].number(), step["value"].number()
+        if lower is not None and upper is not None and upper <= lower:
+            yield step["value"].wrong(f"must be more than the step before it, {lower:g}")
+        if step["value"].value is None:
+            yield step["value"].wrong("must be a number: only the first step has none, and is from the lowest value on")
 
 
 def _targets(one: Place, board: Board) -> Iterator[Complaint]:

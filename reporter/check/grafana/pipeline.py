@@ -33,6 +33,9 @@ _COMMON = {
     "datasource": record(keys("type uid name", text)),
     "type": words,
     **keys("intervalMs maxDataPoints hide", anything),
+    **keys(
+        "name conditions reducer settings window downsampler upsampler", anything
+    ),  # which Grafana's pages write anywhere
 }
 _EXPRESSIONS = {
     "reduce": record(
