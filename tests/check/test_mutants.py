@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import random
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from reporter.check import complaints_of, read
 from tests.check.files import changed, complaints, generate, texts_in
 
 DOCUMENT = r"""
@@ -230,3 +237,30 @@ def test_a_change_for_the_worse_is_told_on_its_line(
     matching = [complaint for complaint in found if said in complaint.why]
     assert matching, "\n".join(map(str, found))
     assert (matching[0].file, matching[0].line) == (file, line - ABOVE.get(said, 0)), matching[0]
+
+
+NONSENSE: list[Any] = [None, 7, -1, 1.5, "x", "$x", "{{", "", True, [], {}, [None], [[7]], {"type": []}]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_nonsense_anywhere_is_told_and_ends_nothing(texts: dict[str, str], seed: int) -> None:
+    chance = random.Random(seed)
+    for name, text in texts.items():
+        if name == TESTS:
+            continue
+        for _ in range(8):
+            data = json.loads(text) if name.endswith(".json") else yaml.safe_load(text)
+            for _ in range(chance.choice((1, 3))):
+                owner, key = chance.choice(list(entries(data)))
+                owner[key] = copy.deepcopy(chance.choice(NONSENSE))
+            file = read(json.dumps(data), name if name.endswith(".json") else f"{name}.json")
+            for complaint in complaints_of([file] if file else []):
+                assert str(complaint).startswith(name)
+
+
+def entries(data: Any) -> Iterator[tuple[Any, Any]]:
+    """Where values stand in it: (mapping or list, key or place)."""
+    for key, value in list(data.items() if isinstance(data, dict) else enumerate(data)):
+        yield data, key
+        if isinstance(value, dict | list):
+            yield from entries(value)

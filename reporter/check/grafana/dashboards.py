@@ -103,7 +103,7 @@ def _asked(query: Place, board: Board) -> Iterator[Complaint]:
 def _layout(root: Place) -> Iterator[Complaint]:
     """Panels with the same number, beyond the grid, or on top of each other."""
     everything = list(panels(root))
-    numbered = ((one["id"].value, one["id"]) for one in everything if one["id"].value is not None)
+    numbered = ((one["id"].number(), one["id"]) for one in everything if one["id"].number() is not None)
     yield from twice(numbered, "a panel of this id is in the dashboard already")
     for among in (list(root["panels"].each()), *(list(one["panels"].each()) for one in root["panels"].each())):
         placed = []

@@ -89,7 +89,7 @@ def wrong_datasources(root: Place, among: Whole) -> Iterator[Complaint]:
     """Everything that is wrong with a file of data sources."""
     yield from _DATASOURCES(root)
     sources = list(root["datasources"].each())
-    orgs = [source["orgId"].value or 1 for source in sources]
+    orgs = [source["orgId"].number() or 1 for source in sources]
     for key in ("name", "uid"):
         named = (
             ((org, source[key].text), source[key])
