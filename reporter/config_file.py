@@ -43,19 +43,19 @@ def find(named: str | None, environ: Mapping[str, str]) -> str | None:
     return next((place for place in places if os.path.isfile(place)), None)
 
 
-def read(path: str) -> str:
-    """Its text.
+def read(path: str, most_bytes: int = MAX_BYTES) -> str:
+    """The text of a file that people write.
 
     Raises:
         ConfigError: it can't be read, is too large, or is no UTF-8.
     """
     try:
         with open(path, "rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            content = file.read(most_bytes + 1)
     except OSError as error:
         raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
-    if len(content) > MAX_BYTES:
-        raise ConfigError(f"{path}: is larger than {MAX_BYTES} bytes; that is no configuration")
+    if len(content) > most_bytes:
+        raise ConfigError(f"{path}: is larger than {most_bytes} bytes; that is no configuration")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -17,12 +17,24 @@ LAYERS = (  # lowest first; a module may import its own layer and those below
     ("decorate", "call", "run", "trouble", "recorder", "wire", "command", "attempt", "joblock", "inherited"),
     ("", "aws_lambda"),  # reporter/__init__.py, the face of the recording half, and its face for serverless functions
     # ── the line: above it in this list, standard library only ──
-    ("store", "batches", "filesystem", "migrate", "state", "lease", "bounds", "sketch", "family", "grants"),
+    (
+        "store",
+        "batches",
+        "filesystem",
+        "migrate",
+        "state",
+        "lease",
+        "bounds",
+        "sketch",
+        "family",
+        "grants",
+        "expression",
+    ),
     ("minutes", "slo", "schedule", "rates", "catalogue", "pricing"),
     ("tally",),
     ("config", "fold", "ingest", "retention", "purge", "query", "reprice"),
     ("report", "cost", "exclusions", "what_if", "formats"),
-    ("metrics", "sloth_series", "exposition", "publish", "generate", "explain", "replay", "status", "html"),
+    ("metrics", "sloth_series", "exposition", "publish", "generate", "explain", "replay", "status", "html", "check"),
     ("cycle", "demo", "doctor", "serve"),
     ("cli", "__main__"),
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,12 +13,10 @@ from rich.console import Console
 from rich.text import Text
 
 from reporter.cli import terminal
+from reporter.cli.check_files import check_files
 from reporter.cli.root import Context
-from reporter.config import load_config
 from reporter.config.model import Config
 from reporter.config.money import CostBudget
-from reporter.formats.kinds import kind_of
-from reporter.formats.model import Choices
 from reporter.report.json_form import moment
 from reporter.schedule.due import Cron
 from reporter.schedule.expectation import Expectation
@@ -30,21 +27,27 @@ from reporter.slo.spec import SLO
 
 
 @click.command()
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.pass_obj
-def check(context: Context, files: tuple[Path, ...], form: str) -> None:
-    """Read the configuration strictly and say what it means; or FILES: of reporter.yaml's kind, Sloth's or OpenSLO's.
+def check(context: Context, paths: tuple[Path, ...], form: str) -> None:
+    """Read the configuration strictly and say what it means; or the files of PATHs, which `reporter generate` wrote.
 
-    Exit 2, and every mistake with its file, line and field, if there is one.  Nothing is opened, written or sent.
+    A PATH is a directory or a file: Prometheus' rules, tests of them and configuration; Alertmanager's; Grafana's alerts, data
+    sources, providers and dashboards; SLOs in the format of reporter.yaml, Sloth or OpenSLO.  Files of a directory that are of
+    no such kind are left out, and named.  It makes no difference whether they were edited since.
+
+    Exit 2, and every mistake with its file, line and field, if there is one.  Nothing is written or sent,
+    and no database is opened.
 
     \b
     Examples:
       reporter check
       reporter check slo.yaml
+      reporter check /etc/prometheus/reporter /etc/grafana/provisioning
     """
-    if files:
-        _check_files(context, files)
+    if paths:
+        check_files(context, paths, form)
         return
     config = context.config
     config.pushgateway.check_files()
@@ -53,35 +56,6 @@ def check(context: Context, files: tuple[Path, ...], form: str) -> None:
         click.echo(json.dumps(_understood(config), indent=2, allow_nan=False))
     else:
         _show(config)
-
-
-def _check_files(context: Context, files: Sequence[Path]) -> None:
-    """Exit 1 if a file is fine but has an SLO that asks for a mapping."""
-    asks = False
-    for file in files:
-        kind = kind_of(file)
-        if kind is None:
-            config = load_config(file)
-            click.echo(f"{file}: fine; {_slos_of(len(config.slos))}")
-            continue
-        known = {slo.name: slo for slo in context.config.slos}
-        name, read = kind
-        found = read([file], Choices(mappings={}, known=known))
-        for sentence in found.findings.warnings:
-            click.echo(f"reporter: {sentence}", err=True)
-        if found.unmapped:
-            asks = True
-            click.echo(f"{file}: {name}; {_slos_of(len(found.unmapped))} asks for a mapping")
-            for sentence in found.unmapped:
-                click.echo(f"reporter: {sentence}", err=True)
-        else:
-            click.echo(f"{file}: fine; {name}, {_slos_of(len(found.slos))}")
-    if asks:
-        sys.exit(1)
-
-
-def _slos_of(count: int) -> str:
-    return "1 SLO" if count == 1 else f"{count} SLOs"
 
 
 def _understood(config: Config) -> dict[str, Any]:

@@ -22,7 +22,11 @@ from reporter.slo.durations import parse_duration
 from reporter.store import Store, open_store
 
 COMMANDS = {
-    "check": ("reporter.cli.check", "check", "Read the configuration strictly and say what it means."),
+    "check": (
+        "reporter.cli.check",
+        "check",
+        "Read the configuration, or generated files, strictly; every mistake with its line.",
+    ),
     "db": ("reporter.cli.db", "db", "Create, migrate and check the database."),
     "demo": ("reporter.cli.demo", "demo", "See it work on real parts, in under a minute."),
     "doctor": ("reporter.cli.doctor", "doctor", "Look at everything that makes a setup fail; only reads."),

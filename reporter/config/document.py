@@ -13,11 +13,21 @@ from typing import Any
 
 import yaml
 
-from reporter.config_file import read
+from reporter.config_file import MAX_BYTES, read
 from reporter.errors import ConfigError
 
-MAX_DEPTH = 32
-MAX_VALUES = 50_000
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """How much a file may hold before it is no more read."""
+
+    bytes: int
+    depth: int
+    values: int  # once its aliases are followed
+
+
+CONFIGURATION = Caps(bytes=MAX_BYTES, depth=32, values=50_000)
+GENERATED = Caps(bytes=1 << 24, depth=48, values=1_000_000)  # of hundreds of SLOs, with their unit tests
 MAX_NUMBER = 100  # characters of a number or a moment
 
 Location = tuple[str | int, ...]
@@ -75,7 +85,16 @@ def read_document(file: Path, environ: Mapping[str, str]) -> Document:
     Raises:
         ConfigError: it can't be read, is too large, is no UTF-8, or is no YAML mapping.
     """
-    return parse_document(read(str(file)), str(file), environ)
+    return parse_document(read_text(file), str(file), environ)
+
+
+def read_text(file: Path, caps: Caps = CONFIGURATION) -> str:
+    """Read a file that people write.
+
+    Raises:
+        ConfigError: it can't be read, is too large, or is no UTF-8.
+    """
+    return read(str(file), caps.bytes)
 
 
 def parse_document(text: str, name: str, environ: Mapping[str, str]) -> Document:
@@ -87,11 +106,8 @@ def parse_document(text: str, name: str, environ: Mapping[str, str]) -> Document
     try:
         loader = _Loader(text)
         root = loader.get_single_node()
-    except yaml.MarkedYAMLError as error:
-        raise _no_yaml(name, error) from error
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise ConfigError(f"{name}:{line}: is no valid YAML: {error.reason}") from error
+    except (yaml.MarkedYAMLError, yaml.reader.ReaderError) as error:
+        raise _no_yaml(name, text, error) from error
     document = Document(name)
     if root is not None:
         reader = _Reader(loader, document, environ)
@@ -108,26 +124,38 @@ def read_documents(file: Path) -> list[Document]:
     Raises:
         ConfigError: as `read_document`.
     """
-    loader = _Loader(read(str(file)))
+    return parse_documents(read_text(file), str(file))
+
+
+def parse_documents(text: str, name: str, caps: Caps = CONFIGURATION) -> list[Document]:
+    """Read every document of a YAML text as `read_documents` does; `name` is what messages call it.
+
+    Raises:
+        ConfigError: as `parse_document`.
+    """
     documents = []
     try:
+        loader = _Loader(text, caps)
         while loader.check_node():
-            document = Document(str(file))
+            document = Document(name)
             root = loader.get_node()
             assert root is not None
             data = _Reader(loader, document, None).value(root, ())
             if data is None:
                 continue
             if not isinstance(data, dict):
-                raise ConfigError(f"{file}:{_line(root)}: must be a mapping")
+                raise ConfigError(f"{name}:{_line(root)}: must be a mapping")
             document.data = data
             documents.append(document)
-    except yaml.MarkedYAMLError as error:
-        raise _no_yaml(str(file), error) from error
+    except (yaml.MarkedYAMLError, yaml.reader.ReaderError) as error:
+        raise _no_yaml(name, text, error) from error
     return documents
 
 
-def _no_yaml(name: str, error: yaml.MarkedYAMLError) -> ConfigError:
+def _no_yaml(name: str, text: str, error: yaml.MarkedYAMLError | yaml.reader.ReaderError) -> ConfigError:
+    if isinstance(error, yaml.reader.ReaderError):
+        line = text.count("\n", 0, error.position) + 1
+        return ConfigError(f"{name}:{line}: is no valid YAML: {error.reason}")
     mark = error.problem_mark or error.context_mark
     what = error.problem or error.context or "can't be understood"
     return ConfigError(f"{name}:{mark.line + 1 if mark else 1}: is no valid YAML: {what}")
@@ -136,13 +164,15 @@ def _no_yaml(name: str, error: yaml.MarkedYAMLError) -> ConfigError:
 class _Loader(yaml.SafeLoader):
     """Composes nodes, but only so deep: PyYAML recurses."""
 
-    depth = 0
+    def __init__(self, text: str, caps: Caps = CONFIGURATION) -> None:
+        super().__init__(text)
+        self.caps, self.depth = caps, 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         self.depth += 1
-        if self.depth > MAX_DEPTH:
+        if self.depth > self.caps.depth:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # PyYAML's stubs lack it
-            raise yaml.composer.ComposerError(None, None, f"nested deeper than {MAX_DEPTH} levels", mark)
+            raise yaml.composer.ComposerError(None, None, f"nested deeper than {self.caps.depth} levels", mark)
         try:
             return super().compose_node(parent, index)
         finally:
@@ -159,9 +189,12 @@ class _Reader:
 
     def value(self, node: yaml.Node, location: Location) -> Any:
         self.values += 1
-        if self.values > MAX_VALUES or len(location) > MAX_DEPTH:
-            limit = f"more than {MAX_VALUES} values" if self.values > MAX_VALUES else f"more than {MAX_DEPTH} levels"
-            raise ConfigError(f"{self.document.name}:{_line(node)}: holds {limit} once its aliases are followed")
+        caps = self.loader.caps
+        if self.values > caps.values or len(location) > caps.depth:
+            limit = f"{caps.values} values" if self.values > caps.values else f"{caps.depth} levels"
+            raise ConfigError(
+                f"{self.document.name}:{_line(node)}: holds more than {limit} once its aliases are followed"
+            )
         self.document.lines.setdefault(location, _line(node))
         if isinstance(node, yaml.ScalarNode):
             return self.scalar(node, location)

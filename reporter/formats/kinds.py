@@ -29,5 +29,8 @@ def kind_of(file: Path) -> tuple[str, Read] | None:
         return "Sloth", sloth.read
     known = {field.alias or name for name, field in Config.model_fields.items()}
     if data and not known & data.keys():
-        raise ConfigError(f"{file}:1: is of no kind that is known: neither reporter.yaml's, Sloth's nor OpenSLO's")
+        raise ConfigError(
+            f"{file}:1: is of no kind that is known: neither reporter.yaml's, Sloth's nor OpenSLO's, nor one that"
+            " `reporter generate` writes"
+        )
     return None

@@ -19,6 +19,7 @@ from typing import Any
 
 import promql_parser
 
+from reporter.expression import parse
 from reporter.formats.native import JUDGING, written
 from reporter.slo.fields import plain
 from reporter.slo.spec import SLO
@@ -65,7 +66,7 @@ def recognise(
 
 def _parse(query: str) -> Any:
     try:
-        return promql_parser.parse(_WINDOW.sub("[5m]", query))
+        return parse(_WINDOW.sub("[5m]", query))
     except ValueError as error:
         raise Unrecognised(f"is no PromQL: {str(error).splitlines()[0]}") from None
 

@@ -126,6 +126,8 @@ def _of_jobs(source: Source) -> Iterator[AlertRule]:
 
 def _of_calls(source: Source, limits: Limits) -> Iterator[AlertRule]:
     by = ", ".join(limits.labels)
+    names_models = "model" in limits.labels
+    model = "{{ $labels.model }}" if names_models else "An LLM"
     shortest = min(limits.windows, key=parse_duration)
     slow = (
         f"max by ({by}) ({source.select(LLM_WINDOW_DURATION, window=shortest, quantile='0.99')}) > {limits.slow_seconds:g}\n"
@@ -136,7 +138,7 @@ def _of_calls(source: Source, limits: Limits) -> Iterator[AlertRule]:
         expr=source.gated("LLMLatencyHigh", slow),
         labels={"severity": "ticket", "source": "calls"},
         annotations={
-            "summary": f"{{{{ $labels.model }}}} is slow: p99 above {limits.slow_seconds:g} s",
+            "summary": f"{model} is slow: p99 above {limits.slow_seconds:g} s",
             "description": f"Over {shortest}; {_labels(limits.labels)}.",
             "what_to_type": "reporter cost --by provider,model --compare --since 1h",
         },
@@ -153,7 +155,7 @@ def _of_calls(source: Source, limits: Limits) -> Iterator[AlertRule]:
         expr=source.gated("LLMThroughputLow", few),
         labels={"severity": "ticket", "source": "calls"},
         annotations={
-            "summary": f"{{{{ $labels.model }}}} answers slowly: p50 below {limits.slow_tokens_per_second:g} tokens/s",
+            "summary": f"{model} answers slowly: p50 below {limits.slow_tokens_per_second:g} tokens/s",
             "description": f'The median is {{{{ $value | printf "%.3g" }}}} tokens/s over 10m; {_labels(limits.labels)}.',
             "what_to_type": "reporter cost --by provider,model --compare --since 1h",
         },
@@ -164,9 +166,15 @@ def _of_calls(source: Source, limits: Limits) -> Iterator[AlertRule]:
         expr=f"sum by ({by}) (increase({source.select(LLM_UNPRICED_REQUESTS)}[1h])) > 0",
         labels={"severity": "ticket", "source": "calls"},
         annotations={
-            "summary": "Calls to {{ $labels.model }} have no price, so every total that should have them is too low",
+            "summary": (
+                f"Calls to {model if names_models else 'LLMs'} have no price, so every total that should have them is too low"
+            ),
             "description": f'{{{{ $value | printf "%.0f" }}}} calls in the last hour; {_labels(limits.labels)}.',
-            "what_to_type": "reporter prices explain '{{ $labels.model }}'",
+            "what_to_type": (
+                "reporter prices explain '{{ $labels.model }}'"
+                if names_models
+                else "reporter sql 'SELECT * FROM v_unpriced'"
+            ),
         },
     )
 
