@@ -120,4 +120,4 @@ def complaints(error: ConfigError, file: Path) -> Iterator[Complaint]:
         if line.isdecimal():
             yield Complaint(file=str(file), line=int(line), field="", why=why)
         else:
-            yield Complaint(file=str(file), line=1, field="", why=rest.strip())
+            yield Complaint(file=str(file), line=0, field="", why=rest.strip())

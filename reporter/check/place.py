@@ -16,12 +16,13 @@ class Complaint:
     """One thing that is wrong: the file, the line, the field, and why, with the remedy."""
 
     file: str
-    line: int
+    line: int  # 0: the file as a whole
     field: str
     why: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.field}{': ' * bool(self.field)}{self.why}"
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {self.field}{': ' * bool(self.field)}{self.why}"
 
 
 @dataclass(slots=True)

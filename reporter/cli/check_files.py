@@ -79,7 +79,7 @@ def _as_json(
 ) -> dict[str, Any]:
     return {
         "files": sorted(files, key=lambda file: str(file["file"])),
-        "complaints": [{"file": c.file, "line": c.line, "field": c.field, "why": c.why} for c in wrong],
+        "complaints": [{"file": c.file, "line": c.line or None, "field": c.field, "why": c.why} for c in wrong],
         "left_out": [{"file": str(path), "why": why} for path, why in left_out],
     }
 
