@@ -9,8 +9,8 @@ from pathlib import Path
 
 from reporter.check import Read, read_file
 from reporter.check.place import Complaint
-from reporter.config import FILE_NAME
 from reporter.config.document import GENERATED, read_text
+from reporter.config_file import FILE_NAME
 from reporter.errors import ConfigError
 from reporter.formats.kinds import kind_of
 from reporter.generate.files import MARK
