@@ -95,7 +95,7 @@ class PostgresSink:
         self._paid_seconds = 0.0
 
     def _ship(self, began: float, seconds: float, only: str | None) -> str:
-        """How much was not shipped by `seconds` after `began` and why; nothing when all, or the `only` file that was to be, was."""
+        """How much was not shipped by `seconds` after `began`, and why; nothing when all was, or all of the `only` file."""
         from threading import Thread
 
         from reporter.sinks.shipping import Shipping
