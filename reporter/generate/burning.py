@@ -33,8 +33,7 @@ class Budget(Protocol):
     @property
     def period(self) -> str: ...
     @property
-    def nominal_ns(self) -> int: ...
-    def pairs(self, period_ns: int) -> tuple[AlertPair, ...]: ...
+    def pairs(self) -> tuple[AlertPair, ...]: ...
 
 
 def slo_alerts(source: Source, slo: SLO) -> Iterator[AlertRule]:
@@ -118,9 +117,7 @@ def budget_alerts(source: Source, budget: Budget) -> Iterator[AlertRule]:
     identity = {"budget": budget.name}
     for severity in SEVERITIES:
         burning = [
-            _burns(source, COST_BUDGET_BURN_RATE, identity, pair)
-            for pair in budget.pairs(budget.nominal_ns)
-            if pair.severity == severity
+            _burns(source, COST_BUDGET_BURN_RATE, identity, pair) for pair in budget.pairs if pair.severity == severity
         ]
         if burning:
             yield _of_budget(

@@ -32,7 +32,7 @@ def tests_text(source: Source, slos: Sequence[SLO], budgets: Sequence[Budget], r
             for pair in (pair for pair in slo.pairs if pair.severity == severity):
                 tests += _slo_tests(source, slo, pair)
     for budget in budgets:
-        for pair in budget.pairs(budget.nominal_ns):
+        for pair in budget.pairs:
             alert = _Alert(
                 source, BUDGET_BURN, {"budget": budget.name, "severity": pair.severity}, COST_BUDGET_BURN_RATE
             )
