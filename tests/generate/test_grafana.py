@@ -178,3 +178,12 @@ def test_a_dashboard_that_somebody_wrote_is_left_alone(tmp_path: Path) -> None:
     done = run(tmp_path, "generate", "grafana", "-o", "out")
     assert (done.returncode, theirs.read_text()) == (2, "{}\n")
     assert "reporter-slo.json: is not a generated file, so it is left alone" in done.stderr
+
+
+def test_nothing_is_written_where_one_file_is_somebodys_own(tmp_path: Path) -> None:
+    theirs = tmp_path / "out" / "dashboards" / "reporter" / "reporter-slo.json"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("{}")
+    done = run(tmp_path, "generate", "grafana", "-o", "out")
+    assert done.returncode == 2
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [theirs]
