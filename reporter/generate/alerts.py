@@ -251,5 +251,5 @@ def finished(source: Source, rule: AlertRule, runbooks: str) -> AlertRule:
         told.setdefault("runbook_url", f"{inert(runbooks)}{rule.alert}")
     return AlertRule(
         alert=rule.alert, expr=rule.expr, labels={**rule.labels, **inert_labels(source.own_labels)}, annotations=told,
-        held_for=rule.held_for,
+        held_for=rule.held_for, no_news=rule.no_news,
     )  # fmt: skip

@@ -48,9 +48,11 @@ def slo_alerts(source: Source, slo: SLO) -> Iterator[AlertRule]:
         if not pairs:
             continue
         burning = [_burns(source, SLO_BURN_RATE, identity, pair, _enough(source, slo, pair)) for pair in pairs]
+        silent = "\nor\n".join(_is_silent(source, identity, pair) for pair in pairs)
         yield AlertRule(
             alert=SLO_BURN,
-            expr=source.gated(SLO_BURN, "\nor\n".join(burning), **identity, severity=severity),
+            expr=source.gated(SLO_BURN, "\nor\n".join(burning), no_news=silent, **identity, severity=severity),
+            no_news=silent,
             labels={**inert_labels(identity), "severity": severity, "source": "slo", **labels_of(slo)},
             annotations=slo_annotations(source, slo, pairs, partial(_burn_rate, source)),
         )
@@ -80,6 +82,12 @@ def _burns(source: Source, metric: Metric, identity: Mapping[str, str], pair: Al
     long, short = (source.select(metric, **identity, window=window) for window in (pair.long, pair.short))
     above = f"{long} > {factor(pair)}\n  and ignoring (window) {short} > {factor(pair)}{enough}"
     return f"max by ({', '.join(identity)}) (\n  {above}\n)"
+
+
+def _is_silent(source: Source, identity: Mapping[str, str], pair: AlertPair) -> str:
+    """Something while nothing happened in the short window, and the long one burns: an hourly job has such half-hours."""
+    long, short = (source.select(SLO_BURN_RATE, **identity, window=window) for window in (pair.long, pair.short))
+    return f"{long} > {factor(pair)} unless ignoring (window) {short}"
 
 
 def _enough(source: Source, slo: SLO, pair: AlertPair) -> str:

@@ -74,11 +74,12 @@ def _alerts(source: Source, slo: SLO) -> Iterator[AlertRule]:
         if not pairs:
             continue
         burning = "\nor\n".join(_pair(recorded, slo, pair) for pair in pairs)
+        silent = "\nor\n".join(_is_silent(recorded, slo, pair) for pair in pairs)
         first = source.firing(SLO_BURN, **identity, severity=severity)
         expr = f"(\n{indented(burning)}\n)\nunless on ()\n(max_over_time({first}[{_AFTER}]) unless {first})"
         yield AlertRule(
             alert=BY_COUNTERS,
-            expr=source.gated(BY_COUNTERS, expr, **identity, severity=severity),
+            expr=source.gated(BY_COUNTERS, expr, no_news=silent, **identity, severity=severity),
             labels={**inert_labels(identity), "severity": severity, "source": "counters", **labels_of(slo)},
             annotations=slo_annotations(source, slo, pairs, rate, ", as Prometheus counts"),
             held_for=_FIRST,
@@ -93,3 +94,8 @@ def _pair(recorded: Source, slo: SLO, pair: AlertPair) -> str:
     if slo.min_bad_events:
         above.append(f"{recorded.select(_bad_events(pair.long), **identity)} >= {slo.min_bad_events}")
     return f"({' and '.join(above)})"
+
+
+def _is_silent(recorded: Source, slo: SLO, pair: AlertPair) -> str:
+    long, short = (recorded.select(_burn_rate(window), **identity_of(slo)) for window in (pair.long, pair.short))
+    return f"{long} > {factor(pair)} unless {short}"

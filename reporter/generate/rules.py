@@ -19,6 +19,9 @@ class AlertRule:
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     held_for: str = ""  # Prometheus' `for`
+    no_news: str = (
+        ""  # an expression that has a series while nothing is heard of what it is about: it stays what it was
+    )
 
     @property
     def severity(self) -> str:
@@ -93,15 +96,21 @@ class Source:
         """Something exactly while the numbers are fresh."""
         return f"(abs({self.age}) < {self.stale_after_seconds})"  # a report of the future would be fresh until then
 
-    def gated(self, alert: str, expr: str, **labels: str) -> str:
-        """`expr` while the numbers are fresh; when they are not, whatever of this alert fired before.
+    def gated(self, alert: str, expr: str, *, no_news: str = "", **labels: str) -> str:
+        """`expr` while the numbers are fresh; when they are not, or there is `no_news`, whatever of this alert fired before.
 
         So a burn rate that was left behind by a dead reporter begins nothing, and its absence ends nothing; that there is no
         news is told by an alert of its own.
         """
+        news = self.is_fresh if not no_news else f"({self.is_fresh} unless on () (\n{indented(no_news)}\n))"
+        same = (
+            "without (alertstate)"
+            if not no_news
+            else f"by ({', '.join(name for name in labels if name != 'severity')})"
+        )
         return (
             f"(\n{indented(expr)}\n)\nand on () {self.is_fresh}\n"
-            f"or\nmax without (alertstate) ({self.firing(alert, **labels)})\nunless on () {self.is_fresh}"
+            f"or\nmax {same} ({self.firing(alert, **labels)})\nunless on () {news}"
         )
 
     def firing(self, alert: str, **labels: str) -> str:

@@ -157,3 +157,36 @@ def test_a_dead_reporter_begins_no_alert_in_grafana_and_ends_none(tmp_path: Path
     assert {minute: len(alerts) for minute, alerts in theirs.items()} == {
         minute: len(grafana[minute]) for minute in checked
     }
+
+
+def test_a_page_of_an_hourly_job_stays_between_its_runs(tmp_path: Path) -> None:
+    out = generated(tmp_path, "slos: [{name: up, service: a, sli: availability, objective: 99, period: 30d}]")
+    assert run(tmp_path, "generate", "prometheus", "-o", "out").returncode == 0
+    slo = 'job="reporter",slo="up",service="a"'
+    nothing: list[float | None] = [None] * 20
+    series: dict[str, list[float | None]] = {
+        'reporter_as_of_timestamp_seconds{job="reporter"}': [float(BEGAN + 60 * minute) for minute in range(60)],
+        f'slo_burn_rate{{{slo},window="1h"}}': [0.0] * 10 + [50.0] * 50,
+        f'slo_burn_rate{{{slo},window="5m"}}': [0.0] * 10 + [100.0] * 5 + nothing + [0.0] * 5 + nothing,
+    }
+    prometheus = backfilled(tmp_path, series)
+    document = yaml.safe_load((out / "alerting" / "reporter.yaml").read_text())
+    (rule,) = (
+        rule for group in document["groups"] for rule in group["rules"] if rule["title"] == "ErrorBudgetBurn / up / a / page"
+    )  # fmt: skip
+    state, grafana = GrafanaRule(rule), {}
+    try:
+        for minute in range(60):
+            state.evaluate(minute, answer(prometheus, rule, BEGAN + 60 * minute + 20))
+            grafana[minute] = state.alerting()
+    finally:
+        prometheus.kill()
+    checked = (5, 12, 25, 34, 38, 50, 59)
+    hoped = dict(zip(checked, (False, True, True, True, False, False, False), strict=True))
+    assert {minute: bool(grafana[minute]) for minute in checked} == hoped
+    values = {
+        name: " ".join("_" if v is None else f"{v - BEGAN if 'as_of' in name else v:g}" for v in told)
+        for name, told in series.items()
+    }
+    theirs = firing([out / "reporter.rules.yml"], values, checked, of='severity="page"')
+    assert {minute: bool(alerts) for minute, alerts in theirs.items()} == hoped

@@ -50,7 +50,7 @@ _LABEL = re.compile(r"\{\{ \$labels\.(\w+)(?: \| [^}]*)? \}\}")
 class Ungated(Source):
     """The group at the gateway, for alerts whose freshness is said once around them: here, and not in each expression."""
 
-    def gated(self, alert: str, expr: str, **labels: str) -> str:
+    def gated(self, alert: str, expr: str, *, no_news: str = "", **labels: str) -> str:
         return expr
 
 
@@ -104,7 +104,7 @@ def uid_of(rule: AlertRule) -> str:
 
 
 def expression(source: Source, rule: AlertRule) -> str:
-    """1 for each series of the alert that fires, and 0 without labels; nothing while what it looks at is old.
+    """1 for each series of the alert that fires, and 0 without labels; nothing while what it looks at is old, or silent.
 
     What is about the reporter itself must speak up just then, and is never silent.
     """
@@ -113,7 +113,11 @@ def expression(source: Source, rule: AlertRule) -> str:
         return f"group by ({by}) (\n{indented(rule.expr)}\n)\nor vector(0)"
     if not _has_look_back(rule):
         zero_or_one = f"group by ({by}) (\n{indented(rule.expr)}\n)\nor vector(0)"
-        return f"(\n{indented(zero_or_one)}\n)\nand on () {source.is_fresh}"
+        news = source.is_fresh
+        if rule.no_news:
+            silent = f"(\n{indented(rule.no_news)}\n)\nunless on () (\n{indented(rule.expr)}\n)"
+            news = f"({source.is_fresh} unless on () (\n{indented(silent)}\n))"
+        return f"(\n{indented(zero_or_one)}\n)\nand on () {news}"
     return _held(source, rule, by)
 
 
