@@ -11,7 +11,7 @@ from reporter.config.model import ReportSettings
 from reporter.metrics import METRICS
 
 GATEWAYS = {"push_time_seconds": set[str](), "push_failure_time_seconds": set[str]()}  # the Pushgateway's own
-VARIABLES = {"$__rate_interval": "5m", "$__range": "1h"}
+VARIABLES = {"$__rate_interval": "5m", "$__range": "1h", "$__interval_ms": "60000"}
 
 
 def filled(expr: str, **chosen: str) -> str:

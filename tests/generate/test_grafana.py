@@ -64,7 +64,7 @@ def test_each_query_asks_for_what_is_exposed(tmp_path: Path) -> None:
             "no metric llm_request_duration_seconds",
         ),
         ('quantile="0.95"', 'percentile="0.95"', "has no label percentile"),
-        ("sum by (le) (increase", "sum by (lee) (increase", "nothing inside has the label lee"),
+        ("sum by (le) (rate", "sum by (lee) (rate", "nothing inside has the label lee"),
     ],
 )
 def test_a_query_for_something_else_is_told(tmp_path: Path, right: str, wrong: str, said: str) -> None:
@@ -187,3 +187,11 @@ def test_nothing_is_written_where_one_file_is_somebodys_own(tmp_path: Path) -> N
     done = run(tmp_path, "generate", "grafana", "-o", "out")
     assert done.returncode == 2
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [theirs]
+
+
+def test_what_is_drawn_point_by_point_adds_up(tmp_path: Path) -> None:
+    """A look back that is longer than the step would count each event in several points."""
+    found = {title: expr for board in dashboards(generated(tmp_path)).values() for title, expr in queries(board)}
+    for title in ("Events", "Latency heatmap", "Time to first token heatmap"):
+        assert "[$__rate_interval])) * $__interval_ms / 1000" in found[title], title
+    assert not any("increase(" in expr and "$__rate_interval" in expr for expr in found.values())
