@@ -95,6 +95,14 @@ LLM_WINDOW_TTFT = _gauge(
     "quantile",
     by_series=True,
 )
+LLM_WINDOW_TOKENS_PER_SECOND = _gauge(
+    "llm_window_tokens_per_second",
+    "Percentile of the output speeds of the window's LLM calls, within 1 %.",
+    "window",
+    "quantile",
+    by_series=True,
+)
+LLM_WINDOW_CALLS = _gauge("llm_window_calls", "LLM calls that ended in the window.", "window", by_series=True)
 API_WINDOW_DURATION = _gauge(
     "api_window_duration_seconds",
     "Percentile of the window's durations of calls without a model, within 1 %.",
@@ -303,7 +311,9 @@ def _windows(calls: tuple[CallStats, ...]) -> _Samples:
             )
             if not stats.llm:
                 continue
+            yield LLM_WINDOW_CALLS, Sample(here, window.calls)
             yield from _quantiles(LLM_WINDOW_TTFT, here, window.ttft_seconds)
+            yield from _quantiles(LLM_WINDOW_TOKENS_PER_SECOND, here, window.tokens_per_second)
             if not window.is_unpriced:
                 yield LLM_WINDOW_COST, Sample(here, window.cost_nanousd)
 

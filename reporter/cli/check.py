@@ -95,7 +95,7 @@ def _understood_budget(budget: CostBudget) -> dict[str, Any]:
         "usd": float(budget.usd),
         "where": budget.where.model_dump(exclude_none=True),
         "period": budget.period,
-        **_understood_pairs(budget.pairs(budget.nominal_ns), budget.left_out_pairs),
+        **_understood_pairs(budget.pairs, budget.left_out_pairs),
     }
 
 
@@ -167,7 +167,7 @@ def _show(config: Config) -> None:
         spends = f"  {plain(budget.usd)} USD within {budget.period}" + f", where {where}" * bool(where)
         console.print(Text.assemble("\n", (terminal.shown(budget.name, "bold")), "  cost budget"))
         console.print(terminal.shown(spends))
-        _show_pairs(console, budget.pairs(budget.nominal_ns), budget.left_out_pairs)
+        _show_pairs(console, budget.pairs, budget.left_out_pairs)
     for name, expected in config.expected.items():
         console.print(Text.assemble("\n", (terminal.shown(name, "bold")), "  job"))
         for sentence in _expects(expected):

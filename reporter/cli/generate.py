@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +15,9 @@ import click
 from reporter.cli.root import Context
 from reporter.config.model import Config
 from reporter.errors import ConfigError
-from reporter.generate import alertmanager, prometheus
+from reporter.generate import alertmanager, counters, prometheus
 from reporter.generate.alerts import alert_groups
-from reporter.generate.files import header, write_files
+from reporter.generate.files import header, remove_generated, write_files
 from reporter.generate.grafana import provision
 from reporter.generate.grafana.alerts import Provisioned, Ungated, rules_text, uids_in
 from reporter.generate.grafana.dashboard import Scope
@@ -23,6 +25,9 @@ from reporter.generate.grafana.identity import called, own
 from reporter.generate.rule_tests import tests_text
 from reporter.generate.rules import Source
 from reporter.slo.durations import format_duration, parse_duration
+
+_MOST_STALE_SECONDS = 7 * 86_400  # of a reporter that is dead for longer nobody would hear
+_UID = re.compile(r"[A-Za-z0-9_-]{1,40}")  # as Grafana takes them
 
 
 @click.group()
@@ -109,12 +114,14 @@ def prometheus_(
         ),
     }
     if from_counters:
-        files[prometheus.COUNTER_RULES] = prometheus.rules_text(prometheus.counter_groups(source, config.slos))
+        files[counters.RULES] = prometheus.rules_text(counters.counter_groups(source, config.slos, runbooks))
     rule_files = [name for name in files if name.endswith(".rules.yml")]
     files[prometheus.CONFIG] = prometheus.config_text(
         config.pushgateway.url, _http_url("--alertmanager-url", alertmanager_url), rule_files
     )
     _write(directory, files, "prometheus", config)
+    if not from_counters and remove_generated(directory / counters.RULES):
+        click.echo(f"{directory / counters.RULES} (removed, because it is no longer asked for)")
 
 
 @generate.command("alertmanager")
@@ -128,7 +135,10 @@ def alertmanager_(context: Context, directory: Path, webhook: str) -> None:
     Example:
       reporter generate alertmanager -o /etc/alertmanager --webhook http://localhost:9095/
     """
-    _write(directory, {alertmanager.CONFIG: alertmanager.config_text(webhook)}, "alertmanager", context.config)
+    config = context.config
+    own_labels = sorted(Source(**_seen(config, "5m")).own_labels)
+    text = alertmanager.config_text(_http_url("--webhook", webhook), own_labels)
+    _write(directory, {alertmanager.CONFIG: text}, "alertmanager", config)
 
 
 @generate.command("grafana")
@@ -180,10 +190,16 @@ def grafana_(
     groups = () if no_alerts else alert_groups(source, config.slos, config.budgets, limits, runbooks)
     grouping, places = source.grouping, provision.Places.of(source.grouping)
     uid = datasource_uid or own(provision.DATASOURCE_UID, grouping)
+    if not _UID.fullmatch(uid):
+        raise ConfigError(
+            f"--datasource-uid {uid}: must be 1 to 40 letters, digits, - and _, as the data source has it"
+        )
     found_at = dashboards_path or f"{provision.DASHBOARDS}/{places.name}"
     made = {places.provider: provision.provider_text(found_at, grouping)}
     if not datasource_uid:
-        made[places.datasources] = provision.datasource_text(prometheus_url, uid, grouping)
+        made[places.datasources] = provision.datasource_text(
+            _http_url("--prometheus-url", prometheus_url), uid, grouping
+        )
     retired = _rules_there(directory / places.rules)
     if groups or retired:
         where = Provisioned(
@@ -215,11 +231,13 @@ def _seen(config: Config, stale_after: str) -> _Seen:
     """The group of the gateway that is looked at, and how old what is in it may be."""
     return {
         "grouping": config.pushgateway.grouping,
-        "stale_after_seconds": int(_duration(stale_after, "--stale-after", least=60)),
+        "stale_after_seconds": int(_duration(stale_after, "--stale-after", least=60, most=_MOST_STALE_SECONDS)),
     }
 
 
 def _limits(config: Config, slow_after: str, slow_speed: float) -> _Limits:
+    if not 0 < slow_speed < math.inf:
+        raise ConfigError(f"--slow-speed {slow_speed}: must be a number of tokens a second above 0")
     return _Limits(
         _duration(slow_after, "--slow-after"), slow_speed, tuple(config.report.labels),
         tuple(format_duration(length) for length in config.report.windows_ns),
@@ -231,10 +249,7 @@ def _write(directory: Path, files: Mapping[str, str], command: str, config: Conf
 
 
 def _write_as_is(directory: Path, files: Mapping[str, str], config: Config) -> None:
-    changed: list[str] = []
-    for folder in dict.fromkeys(str(Path(name).parent) for name in files):  # "." for those right there
-        within = {Path(name).name: text for name, text in files.items() if str(Path(name).parent) == folder}
-        changed += [str(Path(folder, name)) for name in write_files(directory / folder, within)]
+    changed = write_files(directory, files)
     for name in files:
         click.echo(f"{directory / name}{'' if name in changed else ' (as it was)'}")
     if config.source is None:
@@ -254,11 +269,13 @@ def _http_url(option: str, url: str) -> str:
     return url
 
 
-def _duration(text: str, option: str, least: int = 0) -> float:
+def _duration(text: str, option: str, least: int = 0, most: float = math.inf) -> float:
     try:
         seconds = parse_duration(text) / 1e9
     except ValueError as error:
         raise ConfigError(f"{option}: {error}") from None
     if seconds <= 0 or seconds < least:
         raise ConfigError(f"{option} {text}: must be {f'{least} s at least' if least else 'more than nothing'}")
+    if seconds > most:
+        raise ConfigError(f"{option} {text}: must be at most {format_duration(int(most * 10**9))}")
     return seconds

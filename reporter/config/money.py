@@ -1,6 +1,5 @@
 """Money: what models cost, and what calls may cost."""
 
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Self
@@ -74,10 +73,7 @@ def _whole_nanousd(usd: Decimal) -> Decimal:
 
 
 class CostBudget(Spec):
-    """Money that calls may cost in a period, which either rolls or is one of the calendar.
-
-    `pairs` and `windows` take the period's length, because months differ.
-    """
+    """Money that calls may cost in a period, which either rolls or is one of the calendar."""
 
     name: Name
     usd: Annotated[PositiveDecimal, AfterValidator(_whole_nanousd)]
@@ -139,12 +135,12 @@ class CostBudget(Spec):
         found = self.calendar_period
         return max((0 if found is None else found.longest_ns), *self.windows_ns)
 
-    def pairs(self, period_ns: int) -> tuple[AlertPair, ...]:
-        """The alert pairs in force over a period of this length: those written, or the defaults that suit."""
+    @property
+    def pairs(self) -> tuple[AlertPair, ...]:
+        """The alert pairs in force, written or defaults that suit; the same in months of any length, as an SLO's."""
         if self.alerts is not None:
-            return tuple(alert.pair(period_ns) for alert in self.alerts)
-        kept, _ = default_pairs(self.nominal_ns)
-        return tuple(replace(pair, factor=pair.factor * period_ns / self.nominal_ns) for pair in kept)
+            return tuple(alert.pair(self.nominal_ns) for alert in self.alerts)
+        return default_pairs(self.nominal_ns)[0]
 
     @property
     def left_out_pairs(self) -> tuple[LeftOutPair, ...]:
@@ -159,6 +155,6 @@ class CostBudget(Spec):
     @property
     def windows_ns(self) -> tuple[int, ...]:
         """The windows it needs sums for, shortest first: of its alert pairs, its rate, and its period if that rolls."""
-        lengths = {length for pair in self.pairs(self.nominal_ns) for length in (pair.long_ns, pair.short_ns)}
+        lengths = {length for pair in self.pairs for length in (pair.long_ns, pair.short_ns)}
         lengths |= {self.rate_ns} | ({self.period_ns} if self.period_ns is not None else set())
         return tuple(sorted(lengths))

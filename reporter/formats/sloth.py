@@ -22,7 +22,6 @@ from reporter.slo.spec import SLO
 ANNOTATION = "reporter_slo"
 """An annotation of Sloth's alerts: what of an SLO its format has no place for, as JSON."""
 _NAME = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_.]*")
-_LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
 _OF_THE_FORMAT = ("name", "service", "objective", "description", "labels")
 _SEVERITIES = ("page", "ticket")
 
@@ -240,9 +239,6 @@ def _untold(slo: SLO) -> Iterator[str]:
     """What Sloth will do otherwise than we do."""
     if not _NAME.fullmatch(slo.name) or not _NAME.fullmatch(slo.service):
         yield f"{slo.name}: Sloth takes names of letters, digits, -, _ and . only"
-    strange = [name for name in slo.labels if not _LABEL.fullmatch(name)]
-    if strange:
-        yield f"{slo.name}: labels that Prometheus refuses: {', '.join(strange)}"
     if slo.calendar is not None:
         yield f"{slo.name}: Sloth has rolling periods only; it will count 30 days instead of the {slo.period}"
     elif slo.period != "30d":

@@ -2,6 +2,7 @@
 
     alerts          which alerts there are, and the PromQL of each: pure
     prometheus      rules, the scrape job
+    counters        the same alerts of SLOs, as Prometheus counts for itself
     rule_tests      unit tests of those rules, for `promtool test rules`
     alertmanager    routes and inhibitions
     grafana         dashboards, alert rules, and their provisioning

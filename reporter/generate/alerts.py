@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from reporter.family import Metric
-from reporter.generate.burning import Budget, budget_alerts, slo_alerts
-from reporter.generate.rules import AlertRule, RuleGroup, Source, inert, value_of
+from reporter.generate.burning import Budget, budget_alerts, inert_labels, slo_alerts
+from reporter.generate.rules import AlertRule, RuleGroup, Source, inert, shell_label, value_of
 from reporter.metrics import (
     AS_OF,
     JOB_LAST_START,
@@ -19,10 +19,10 @@ from reporter.metrics import (
     JOB_LATE_RUNS,
     JOB_RUNS,
     JOB_STATE,
-    LLM_REQUEST_DURATION,
-    LLM_TOKENS_PER_SECOND,
     LLM_UNPRICED_REQUESTS,
+    LLM_WINDOW_CALLS,
     LLM_WINDOW_DURATION,
+    LLM_WINDOW_TOKENS_PER_SECOND,
     RECORDER_TROUBLES,
     REGRESSIONS_HELD,
     SERIES_CAPPED,
@@ -102,7 +102,7 @@ def alert_groups(
         "reporter-jobs": _of_jobs(source),
         "reporter-calls": _of_calls(source, limits),
     }
-    found = ((name, tuple(_with_runbook(rule, runbooks) for rule in rules)) for name, rules in groups.items())
+    found = ((name, tuple(finished(source, rule, runbooks) for rule in rules)) for name, rules in groups.items())
     return tuple(RuleGroup(name=name, rules=rules) for name, rules in found if rules)
 
 
@@ -119,68 +119,71 @@ def _of_jobs(source: Source) -> Iterator[AlertRule]:
             annotations={
                 "summary": f"{{{{ $labels.batch_job }}}} {job_alert.meaning}",
                 "description": f"Its last success ended {success} ago, its last start was {start} ago.",
-                "what_to_type": "reporter runs --job '{{ $labels.batch_job }}'",
+                "what_to_type": f"reporter runs --job={shell_label('batch_job')}",
             },
         )
 
 
 def _of_calls(source: Source, limits: Limits) -> Iterator[AlertRule]:
-    by = ", ".join(limits.labels)
-    names_models = "model" in limits.labels
-    model = "{{ $labels.model }}" if names_models else "An LLM"
-    shortest = min(limits.windows, key=parse_duration)
-    slow = (
-        f"max by ({by}) ({source.select(LLM_WINDOW_DURATION, window=shortest, quantile='0.99')}) > {limits.slow_seconds:g}\n"
-        f"and\nsum by ({by}) (increase({source.select(LLM_REQUEST_DURATION.name + '_count')}[{shortest}])) >= {_LEAST_CALLS}"
-    )
+    """Slow calls by what is pushed of the shortest window: counters stand still for minutes before numbers are old."""
+    by, what = ", ".join(limits.labels), _subject(limits.labels)
+    window = min(limits.windows, key=parse_duration)
+    enough = f"\nand\nsum by ({by}) ({source.select(LLM_WINDOW_CALLS, window=window)}) >= {_LEAST_CALLS}"
+    slow = f"max by ({by}) ({source.select(LLM_WINDOW_DURATION, window=window, quantile='0.99')}) > {limits.slow_seconds:g}"
     yield AlertRule(
         alert="LLMLatencyHigh",
-        expr=source.gated("LLMLatencyHigh", slow),
+        expr=source.gated("LLMLatencyHigh", slow + enough),
         labels={"severity": "ticket", "source": "calls"},
         annotations={
-            "summary": f"{model} is slow: p99 above {limits.slow_seconds:g} s",
-            "description": f"Over {shortest}; {_labels(limits.labels)}.",
+            "summary": f"{what} is slow: p99 above {limits.slow_seconds:g} s",
+            "description": f"{'; '.join([f'Over {window}', *_labels(limits.labels)])}.",
             "what_to_type": "reporter cost --by provider,model --compare --since 1h",
         },
         held_for="5m",
     )
-    speed = LLM_TOKENS_PER_SECOND.name
-    few = (
-        f"histogram_quantile(0.5, sum by (le, {by}) (rate({source.select(f'{speed}_bucket')}[10m])))"
-        f" < {limits.slow_tokens_per_second:g}\n"
-        f"and\nsum by ({by}) (increase({source.select(f'{speed}_count')}[10m])) >= {_LEAST_CALLS}"
-    )
+    speed = source.select(LLM_WINDOW_TOKENS_PER_SECOND, window=window, quantile="0.5")
     yield AlertRule(
         alert="LLMThroughputLow",
-        expr=source.gated("LLMThroughputLow", few),
+        expr=source.gated("LLMThroughputLow", f"min by ({by}) ({speed}) < {limits.slow_tokens_per_second:g}{enough}"),
         labels={"severity": "ticket", "source": "calls"},
         annotations={
-            "summary": f"{model} answers slowly: p50 below {limits.slow_tokens_per_second:g} tokens/s",
-            "description": f'The median is {{{{ $value | printf "%.3g" }}}} tokens/s over 10m; {_labels(limits.labels)}.',
+            "summary": f"{what} answers slowly: p50 below {limits.slow_tokens_per_second:g} tokens/s",
+            "description": (
+                f'The median is {{{{ $value | printf "%.3g" }}}} tokens/s over {window}'
+                f"{''.join(f'; {label}' for label in _labels(limits.labels))}."
+            ),
             "what_to_type": "reporter cost --by provider,model --compare --since 1h",
         },
         held_for="10m",
     )
+    unpriced = f"sum by ({by}) (increase({source.select(LLM_UNPRICED_REQUESTS)}[1h])) > 0"
+    has_model = "model" in limits.labels
     yield AlertRule(
         alert="LLMCallsUnpriced",
-        expr=f"sum by ({by}) (increase({source.select(LLM_UNPRICED_REQUESTS)}[1h])) > 0",
+        expr=source.gated("LLMCallsUnpriced", unpriced),
         labels={"severity": "ticket", "source": "calls"},
         annotations={
-            "summary": (
-                f"Calls to {model if names_models else 'LLMs'} have no price, so every total that should have them is too low"
-            ),
-            "description": f'{{{{ $value | printf "%.0f" }}}} calls in the last hour; {_labels(limits.labels)}.',
+            "summary": f"Calls ({what}) have no price, so every total that should have them is too low",
+            "description": "; ".join(
+                ['About {{ $value | printf "%.0f" }} calls in the last hour', *_labels(limits.labels)]
+            )
+            + ".",
             "what_to_type": (
-                "reporter prices explain '{{ $labels.model }}'"
-                if names_models
+                f"reporter prices explain -- {shell_label('model')}"
+                if has_model
                 else "reporter sql 'SELECT * FROM v_unpriced'"
             ),
         },
     )
 
 
-def _labels(names: Sequence[str]) -> str:
-    return ", ".join(f"{name}: {{{{ $labels.{name} }}}}" for name in names)
+def _subject(names: Sequence[str]) -> str:
+    """What an alert about calls is about, by the labels that they have here."""
+    return "{{ $labels.model }}" if "model" in names else ", ".join(_labels(names)) or "LLM calls"
+
+
+def _labels(names: Sequence[str]) -> list[str]:
+    return [f"{name}: {{{{ $labels.{name} }}}}" for name in names]
 
 
 def _of_itself(source: Source) -> Iterator[AlertRule]:
@@ -189,7 +192,7 @@ def _of_itself(source: Source) -> Iterator[AlertRule]:
     yield AlertRule(
         alert=STALE,  # one alert for both, because two would resolve each other in the middle of an outage
         expr=(
-            f"time() - max by ({group}) ({source.select(AS_OF)}) > {source.stale_after_seconds}\n"
+            f"abs(time() - max by ({group}) ({source.select(AS_OF)})) > {source.stale_after_seconds}\n"
             f"or\nabsent({source.select(AS_OF)})"
         ),
         labels={"severity": "page", "source": "reporter"},
@@ -197,7 +200,7 @@ def _of_itself(source: Source) -> Iterator[AlertRule]:
             "summary": f"No report for more than {limit}: nobody knows how SLOs, jobs and money are",
             "description": (
                 "Alerts of SLOs, budgets, jobs and calls neither begin nor end meanwhile. Is the cron job or `reporter serve`"
-                " running, is the database up, does the gateway answer?"
+                " running, is the database up, does the gateway answer, are the clocks right?"
             ),
             "what_to_type": "reporter push",
         },
@@ -241,11 +244,12 @@ def _of_itself(source: Source) -> Iterator[AlertRule]:
         )
 
 
-def _with_runbook(rule: AlertRule, runbooks: str) -> AlertRule:
-    if not runbooks or "runbook_url" in rule.annotations:
-        return rule
-    url = f"{inert(runbooks)}{rule.alert}"
+def finished(source: Source, rule: AlertRule, runbooks: str) -> AlertRule:
+    """The rule with what all have: the labels of its reporter, and where its runbook is."""
+    told = {**rule.annotations}
+    if runbooks:
+        told.setdefault("runbook_url", f"{inert(runbooks)}{rule.alert}")
     return AlertRule(
-        alert=rule.alert, expr=rule.expr, labels=rule.labels, held_for=rule.held_for,
-        annotations={**rule.annotations, "runbook_url": url},
+        alert=rule.alert, expr=rule.expr, labels={**rule.labels, **inert_labels(source.own_labels)}, annotations=told,
+        held_for=rule.held_for, no_news=rule.no_news,
     )  # fmt: skip

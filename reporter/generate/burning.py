@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from functools import partial
 from typing import Protocol
 
 from reporter.family import Metric
-from reporter.generate.rules import AlertRule, Source, inert, value_of
+from reporter.generate.rules import AlertRule, Source, inert, shell_word, value_of
 from reporter.metrics import (
     COST_BUDGET,
     COST_BUDGET_BURN_RATE,
@@ -31,10 +33,11 @@ class Budget(Protocol):
     @property
     def name(self) -> str: ...
     @property
+    def usd(self) -> Decimal: ...
+    @property
     def period(self) -> str: ...
     @property
-    def nominal_ns(self) -> int: ...
-    def pairs(self, period_ns: int) -> tuple[AlertPair, ...]: ...
+    def pairs(self) -> tuple[AlertPair, ...]: ...
 
 
 def slo_alerts(source: Source, slo: SLO) -> Iterator[AlertRule]:
@@ -45,12 +48,18 @@ def slo_alerts(source: Source, slo: SLO) -> Iterator[AlertRule]:
         if not pairs:
             continue
         burning = [_burns(source, SLO_BURN_RATE, identity, pair, _enough(source, slo, pair)) for pair in pairs]
+        silent = "\nor\n".join(_is_silent(source, identity, pair) for pair in pairs)
         yield AlertRule(
             alert=SLO_BURN,
-            expr=source.gated(SLO_BURN, "\nor\n".join(burning), **identity, severity=severity),
-            labels={**inert_labels(identity), "severity": severity, "source": "slo", **_own_labels(slo)},
-            annotations=_slo_annotations(source, slo, pairs),
+            expr=source.gated(SLO_BURN, "\nor\n".join(burning), no_news=silent, **identity, severity=severity),
+            no_news=silent,
+            labels={**inert_labels(identity), "severity": severity, "source": "slo", **labels_of(slo)},
+            annotations=slo_annotations(source, slo, pairs, partial(_burn_rate, source)),
         )
+
+
+def _burn_rate(source: Source, window: str) -> str:
+    return value_of(source, SLO_BURN_RATE, "slo", window=window)
 
 
 def identity_of(slo: SLO) -> dict[str, str]:
@@ -75,6 +84,12 @@ def _burns(source: Source, metric: Metric, identity: Mapping[str, str], pair: Al
     return f"max by ({', '.join(identity)}) (\n  {above}\n)"
 
 
+def _is_silent(source: Source, identity: Mapping[str, str], pair: AlertPair) -> str:
+    """Something while nothing happened in the short window, and the long one burns: an hourly job has such half-hours."""
+    long, short = (source.select(SLO_BURN_RATE, **identity, window=window) for window in (pair.long, pair.short))
+    return f"{long} > {factor(pair)} unless ignoring (window) {short}"
+
+
 def _enough(source: Source, slo: SLO, pair: AlertPair) -> str:
     if not slo.min_bad_events:
         return ""
@@ -82,29 +97,29 @@ def _enough(source: Source, slo: SLO, pair: AlertPair) -> str:
     return f"\n  and ignoring (window, result) {bad} >= {slo.min_bad_events}"
 
 
-def _own_labels(slo: SLO) -> dict[str, str]:
+def labels_of(slo: SLO) -> dict[str, str]:
     """The SLO's own labels, but for those that make an alert what it is."""
     taken = ("alertname", "severity", "source", "slo", "service")
     return {name: inert(value) for name, value in sorted(slo.labels.items()) if name not in taken}
 
 
-def _slo_annotations(source: Source, slo: SLO, pairs: Sequence[AlertPair]) -> dict[str, str]:
+def slo_annotations(
+    source: Source, slo: SLO, pairs: Sequence[AlertPair], rate: Callable[[str], str], whose: str = ""
+) -> dict[str, str]:
+    """What a person is told; `rate` is a template of the burn rate in a window, `whose` says who counts it so."""
     rates = "; ".join(
-        " and ".join(
-            f"{value_of(source, SLO_BURN_RATE, 'slo', window=window)} over {window}"
-            for window in (pair.long, pair.short)
-        )
+        " and ".join(f"{rate(window)} over {window}" for window in (pair.long, pair.short))
         + f" where {float(pair.factor):.6g} is the limit"
         for pair in pairs
     )
     left = value_of(source, SLO_BUDGET_REMAINING, "slo", show="humanizePercentage")
     told = {
-        "summary": "{{ $labels.slo }} burns its error budget too fast",
+        "summary": f"{{{{ $labels.slo }}}} burns its error budget too fast{whose}",
         "description": (
-            f"Burn rates: {rates}. Error budget left: {left}."
+            f"Burn rates{whose}: {rates}. Error budget left: {left}."
             f" The objective is {plain(slo.objective)} % over {slo.period}: good is {inert(slo.sli.describe())}."
         ),
-        "what_to_type": "reporter explain '{{ $labels.slo }}'",
+        "what_to_type": f"reporter explain {shell_word(slo.name)}",
     }
     if slo.description:
         told["about"] = inert(slo.description)
@@ -118,24 +133,22 @@ def budget_alerts(source: Source, budget: Budget) -> Iterator[AlertRule]:
     identity = {"budget": budget.name}
     for severity in SEVERITIES:
         burning = [
-            _burns(source, COST_BUDGET_BURN_RATE, identity, pair)
-            for pair in budget.pairs(budget.nominal_ns)
-            if pair.severity == severity
+            _burns(source, COST_BUDGET_BURN_RATE, identity, pair) for pair in budget.pairs if pair.severity == severity
         ]
         if burning:
             yield _of_budget(
-                source, identity, BUDGET_BURN, "\nor\n".join(burning), "is spent too fast", severity=severity
+                source, budget, BUDGET_BURN, "\nor\n".join(burning), "is spent too fast", severity=severity
             )
     gone = f"max by (budget) ({source.select(COST_BUDGET_REMAINING, **identity)} <= 0)"
-    yield _of_budget(source, identity, "CostBudgetSpent", gone, "is spent")
+    yield _of_budget(source, budget, "CostBudgetSpent", gone, "is spent")
     projected = source.select(COST_BUDGET_PROJECTED, **identity)
     over = f"max by (budget) ({projected} > {source.select(COST_BUDGET, **identity)})"
-    yield _of_budget(source, identity, "CostBudgetWillNotLast", over, "will not last its period", held_for="1h")
+    yield _of_budget(source, budget, "CostBudgetWillNotLast", over, "will not last its period", held_for="1h")
 
 
 def _of_budget(
     source: Source,
-    identity: Mapping[str, str],
+    budget: Budget,
     alert: str,
     expr: str,
     says: str,
@@ -143,17 +156,21 @@ def _of_budget(
     severity: str = "ticket",
     held_for: str = "",
 ) -> AlertRule:
-    spent, limit, projected = (
+    spent, projected = (
         value_of(source, metric, "budget", show='printf "%.2f"')
-        for metric in (COST_BUDGET_SPENT, COST_BUDGET, COST_BUDGET_PROJECTED)
+        for metric in (COST_BUDGET_SPENT, COST_BUDGET_PROJECTED)
     )
+    identity, limit = {"budget": budget.name}, plain(budget.usd)
     return AlertRule(
         alert=alert,
         expr=source.gated(alert, expr, **identity, severity=severity),
         labels={**inert_labels(identity), "severity": severity, "source": "budget"},
         annotations={
             "summary": f"{{{{ $labels.budget }}}} {says}",
-            "description": f"{spent} of {limit} USD are spent; {projected} at the end of its period at the present rate.",
+            "description": (
+                f"{spent} of {limit} USD are spent; {projected} at the end of its period at the present rate."
+                f" The budget is {limit} USD within {budget.period}. Calls without a price are in no sum."
+            ),
             "what_to_type": "reporter cost --by job,model --since 7d",
         },
         held_for=held_for,

@@ -18,7 +18,7 @@ def header(command: str) -> str:
 
 
 def write_files(directory: Path, files: Mapping[str, str]) -> list[str]:
-    """Write files by name; the names of those that changed.
+    """Write files by name, which may lead into folders; the names of those that changed.
 
     Raises:
         ConfigError: one is there and was not generated, or can't be written; none is written then but those before it.
@@ -31,8 +31,8 @@ def write_files(directory: Path, files: Mapping[str, str]) -> list[str]:
             )
     changed = []
     try:
-        directory.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
             content = text.encode()
             if not (directory / name).exists() or (directory / name).read_bytes() != content:
                 write_whole(directory / name, content, replace=True)
@@ -40,6 +40,21 @@ def write_files(directory: Path, files: Mapping[str, str]) -> list[str]:
     except OSError as error:
         raise ConfigError(f"{error.filename or directory}: can't be written: {error.strerror}") from None
     return changed
+
+
+def remove_generated(path: Path) -> bool:
+    """Take away a generated file that is no longer made, and say whether there was one; what somebody wrote stays.
+
+    Raises:
+        ConfigError: it can't be removed.
+    """
+    if not path.exists() or MARK not in _first_line(path):
+        return False
+    try:
+        path.unlink()
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be removed: {error.strerror}") from None
+    return True
 
 
 def _first_line(path: Path) -> str:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
+from yaml.representer import SafeRepresenter
 
-from reporter.generate.burning import SEVERITIES, factor, identity_of, inert_labels
 from reporter.generate.rules import AlertRule, RecordingRule, RuleGroup, Source
-from reporter.metrics import LLM_REQUEST_COST, LLM_REQUEST_DURATION, LLM_TIME_TO_FIRST_TOKEN, SLO_EVENTS
-from reporter.slo.alerting import AlertPair
-from reporter.slo.spec import SLO
+from reporter.metrics import LLM_REQUEST_COST, LLM_REQUEST_DURATION, LLM_TIME_TO_FIRST_TOKEN
 
-RULES, COUNTER_RULES, CONFIG = "reporter.rules.yml", "reporter-from-counters.rules.yml", "prometheus.yml"
+RULES, CONFIG = "reporter.rules.yml", "prometheus.yml"
 _MOST_SAMPLES, _MOST_LABEL = 200_000, 512
-_OF_COUNTERS = "ErrorBudgetBurnByCounters"
 
 
 def rules_text(groups: Sequence[RuleGroup]) -> str:
@@ -66,53 +63,9 @@ def recordings(source: Source, labels: Sequence[str]) -> RuleGroup:
             expr=f"sum by ({by}) (increase({source.select(LLM_REQUEST_COST)}[1h]))",
         ),
     ]
-    return RuleGroup(name="reporter-recordings", rules=tuple(rules))
-
-
-def counter_groups(source: Source, slos: Sequence[SLO]) -> tuple[RuleGroup, ...]:
-    """The SLOs' alerts as Prometheus computes them itself from `slo_events_total`: a cross-check of the pushed burn rates.
-
-    It counts an event when it was folded rather than when it ended, knows nothing of exclusions, and needs history as long as
-    the windows: where the two differ, the pushed ones are right.
-    """
-    counted = [slo for slo in slos if slo.method == "occurrences"]  # of time slices there is no counter
-    records = [record for slo in counted for record in _burn_records(source, slo)]
-    alerts = [_counter_alert(slo, severity) for slo in counted for severity in SEVERITIES]
-    rules: list[AlertRule | RecordingRule] = [*records, *(alert for alert in alerts if alert is not None)]
-    return (RuleGroup(name="reporter-slos-from-counters", rules=tuple(rules)),) if rules else ()
-
-
-def _burn_records(source: Source, slo: SLO) -> Iterator[RecordingRule]:
-    identity = identity_of(slo)
-    for window in dict.fromkeys(window for pair in slo.pairs for window in (pair.long, pair.short)):
-        everything = f"sum by (slo, service) (increase({source.select(SLO_EVENTS, **identity)}[{window}]))"
-        bad = f"sum by (slo, service) (increase({source.select(SLO_EVENTS, **identity, result='bad')}[{window}]))"
-        yield RecordingRule(
-            record=f"slo:burn_rate:increase{window}",
-            expr=f"{bad} / ({everything} > 0) / {float(slo.error_budget_ratio)!r}",
-            labels=identity,
-        )
-
-
-def _counter_alert(slo: SLO, severity: str) -> AlertRule | None:
-    pairs = [pair for pair in slo.pairs if pair.severity == severity]
-    if not pairs:
-        return None
-    return AlertRule(
-        alert=_OF_COUNTERS,
-        expr="\nor\n".join(_counter_pair(slo, pair) for pair in pairs),
-        labels={**inert_labels(identity_of(slo)), "severity": severity, "source": "counters"},
-        annotations={
-            "summary": "{{ $labels.slo }} burns its error budget too fast, as Prometheus counts it",
-            "what_to_type": "reporter explain '{{ $labels.slo }}'",
-        },
-    )
-
-
-def _counter_pair(slo: SLO, pair: AlertPair) -> str:
-    matchers = Source(grouping=identity_of(slo), stale_after_seconds=0)
-    long, short = (matchers.select(f"slo:burn_rate:increase{window}") for window in (pair.long, pair.short))
-    return f"({long} > {factor(pair)} and {short} > {factor(pair)})"
+    own = source.own_labels
+    told = (RecordingRule(record=rule.record, expr=rule.expr, labels={**rule.labels, **own}) for rule in rules)
+    return RuleGroup(name="reporter-recordings", rules=tuple(told))
 
 
 def config_text(gateway_url: str, alertmanager_url: str, rule_files: Sequence[str]) -> str:
@@ -152,14 +105,14 @@ def _target(url: str) -> dict[str, Any]:
     return {"targets": [f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"]}
 
 
-class _Plain(yaml.SafeDumper):
+class _Plain(yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper):  # type: ignore[misc]  # whichever is there
     """Texts of several lines as blocks, nothing by reference."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+def _text(dumper: SafeRepresenter, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
 
 

@@ -7,12 +7,15 @@ a dead reporter     begins no alert of burning, ends none, and is told by one al
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import groupby
+from typing import Any, NamedTuple
 
 from reporter.family import Metric
-from reporter.generate.alerts import JOB_ALERTS, STALE, Counted
-from reporter.generate.burning import BUDGET_BURN, SEVERITIES, SLO_BURN, Budget, identity_of
+from reporter.generate.alerts import JOB_ALERTS, STALE
+from reporter.generate.burning import BUDGET_BURN, SLO_BURN, Budget, identity_of
 from reporter.generate.prometheus import as_yaml
 from reporter.generate.rules import Source
 from reporter.metrics import AS_OF, COST_BUDGET_BURN_RATE, JOB_STATE, SLO_BURN_RATE, SLO_WINDOW_EVENTS
@@ -25,93 +28,195 @@ Test = dict[str, Any]
 
 
 def tests_text(source: Source, slos: Sequence[SLO], budgets: Sequence[Budget], rule_file: str) -> str:
-    """A file of unit tests for the rules in `rule_file`, beside it."""
-    tests = [_nothing_arrives(source), _reports_stop(source)]
-    for slo in slos:
-        for severity in SEVERITIES:
-            for pair in (pair for pair in slo.pairs if pair.severity == severity):
-                tests += _slo_tests(source, slo, pair)
-    for budget in budgets:
-        for pair in budget.pairs(budget.nominal_ns):
-            alert = _Alert(
-                source, BUDGET_BURN, {"budget": budget.name, "severity": pair.severity}, COST_BUDGET_BURN_RATE
-            )
-            tests += alert.tests(pair)
-    for told in JOB_ALERTS:
-        tests += [] if told.state is None else [_job_test(source, told.state, told.alert)]
-        tests += [] if told.counted is None else [_job_count_test(source, told.counted, told.alert)]
+    """A file of unit tests for the rules in `rule_file`, beside it: one for each scenario, with all that can burn in it.
+
+    promtool evaluates every rule in every minute of every test, so a test for each SLO would take hours where there are many.
+    """
+    burning = [*map(_of_slo, slos), *map(_of_budget, budgets)]
+    tests = [_nothing_arrives(source), _reports_stop(source), _jobs(source)]
+    if any(one.pairs for one in burning):
+        tests += _burning(source, burning)
     return as_yaml({"rule_files": [rule_file], "evaluation_interval": f"{_STEP}s", "tests": tests})
 
 
-def _slo_tests(source: Source, slo: SLO, pair: AlertPair) -> Iterator[Test]:
-    events = [
-        (
-            source.select(SLO_WINDOW_EVENTS, **identity_of(slo), window=pair.long, result="bad"),
-            f"{slo.min_bad_events}x{_HOUR}",
-        )
-    ]
-    alert = _Alert(source, SLO_BURN, {**identity_of(slo), "severity": pair.severity}, SLO_BURN_RATE, events)
-    yield from alert.tests(pair)
-    if slo.min_bad_events:
-        few = [(events[0][0], f"{slo.min_bad_events - 1}x{_HOUR}")]
-        yield _Alert(source, SLO_BURN, alert.labels, SLO_BURN_RATE, few).test(
-            "too few bad events", pair, (True, True), {30: False}
-        )
+class _Burner(NamedTuple):
+    """What can burn, and the alert that tells of it."""
+
+    alert: str
+    identity: Mapping[str, str]
+    pairs: Sequence[AlertPair]
+    metric: Metric
+    short_metric: Metric
+    least_bad: int = 0
+
+    @property
+    def windows(self) -> list[str]:
+        return list(dict.fromkeys(window for pair in self.pairs for window in (pair.long, pair.short)))
+
+    def rates(self, pair: AlertPair | None, burns: Sequence[str]) -> dict[str, float]:
+        """The burn rate by window when of this pair's windows those in `burns` are too high, and nothing else is."""
+        rates: dict[str, float] = {}
+        for other in self.pairs:
+            for window in (other.long, other.short):
+                rates[window] = min(rates.get(window, math.inf), float(other.factor) * 0.9)
+        if pair is not None:
+            rates |= {
+                window: float(pair.factor) * (1.5 if window in burns else 0.9) for window in (pair.long, pair.short)
+            }
+        return rates
+
+    def firing(self, rates: Mapping[str, float]) -> set[str]:
+        """The severities that this is told with."""
+        return {pair.severity for pair in self.pairs if min(rates[pair.long], rates[pair.short]) > float(pair.factor)}
 
 
-class _Alert:
-    """One alert of burning, and what it looks at."""
+def _of_slo(slo: SLO) -> _Burner:
+    return _Burner(SLO_BURN, identity_of(slo), slo.pairs, SLO_BURN_RATE, SLO_BURN_RATE, slo.min_bad_events)
 
-    def __init__(
-        self, source: Source, name: str, labels: dict[str, str], metric: Metric, also: Iterable[tuple[str, str]] = ()
-    ) -> None:
-        self.source, self.name, self.labels, self.metric, self.also = source, name, labels, metric, list(also)
 
-    def tests(self, pair: AlertPair) -> Iterator[Test]:
-        yield self.test("both windows burn, and then no more", pair, (True, True), {10: True, 59: False}, until=30)
-        yield self.test("the long window alone burns", pair, (True, False), {30: False})
-        yield self.test("the short window alone burns", pair, (False, True), {30: False})
-        yield self.test(
-            "the numbers are those of a dead reporter", pair, (True, True), {30: False}, reports=f"-900x{_HOUR}"
-        )
-        yield self.test(
-            "the reporter dies while it fires",
-            pair,
-            (True, True),
-            {5: True, 40: True},
-            reports=f"{_until(10)} {10 * _STEP}x{_HOUR}",
-        )
-        yield self.test(
-            "the reporter dies while it fires, and the gateway loses everything", pair, (True, True), {5: True, 40: True},
-            reports=f"{_until(10)} _x{_HOUR}", until=15,
-        )  # fmt: skip
+def _of_budget(budget: Budget) -> _Burner:
+    return _Burner(BUDGET_BURN, {"budget": budget.name}, budget.pairs, COST_BUDGET_BURN_RATE, COST_BUDGET_BURN_RATE)
 
-    def test(
-        self,
-        says: str,
-        pair: AlertPair,
-        burns: tuple[bool, bool],
-        fires: dict[int, bool],
-        *,
-        reports: str = "",
-        until: int = 60,
-    ) -> Test:
-        """The windows (long, short) that burn do so `until` a minute; `fires` has by minute whether the alert does."""
-        high, low = f"{float(pair.factor) * 1.5:.6g}", f"{float(pair.factor) * 0.9:.6g}"
-        identity = {name: value for name, value in self.labels.items() if name != "severity"}
-        series = [
-            _series(self.source.select(AS_OF), reports or f"0+{_STEP}x{_HOUR}"),
-            *(_series(*one) for one in self.also),
+
+class _Phase(NamedTuple):
+    """Some minutes in which of each one's pair of this number these windows (long, short) burn; None: nothing does."""
+
+    minutes: int
+    pair: int | None = None
+    long: bool = True
+    short: bool = True
+    silent: bool = False  # nothing happens in the short window of SLOs, so what was told stays
+
+    def rates(self, burner: _Burner) -> dict[str, float]:
+        if self.pair is None or self.pair >= len(burner.pairs):
+            return burner.rates(None, ())
+        pair = burner.pairs[self.pair]
+        rates = burner.rates(pair, [*[pair.long] * self.long, *[pair.short] * self.short])
+        if self.silent:
+            del rates[pair.short]
+        return rates
+
+
+def _burning(source: Source, burners: Sequence[_Burner]) -> Iterator[Test]:
+    numbers = range(max(len(burner.pairs) for burner in burners))
+    scene = partial(_scene, source)
+    yield scene(
+        "both windows of a pair burn, and then no more; one pair after the other",
+        burners,
+        [phase for number in numbers for phase in (_Phase(3, number), _Phase(2))],
+    )
+    yield scene(
+        "the long window alone burns, and then the short one alone; one pair after the other",
+        burners,
+        [_Phase(2, number, long=is_long, short=not is_long) for number in numbers for is_long in (True, False)],
+        fires=False,
+    )
+    few = [burner for burner in burners if burner.least_bad]
+    if few:
+        phases = [_Phase(2, number) for number in numbers]
+        yield scene("too few bad events", few, phases, fires=False, missing_bad=1)
+    yield scene(
+        "the numbers are those of a dead reporter",
+        burners,
+        [_Phase(2, number) for number in numbers],
+        fires=False,
+        reports=f"{-source.stale_after_seconds - 600}x{2 * len(numbers)}",
+    )
+    if slos := [burner for burner in burners if burner.alert == SLO_BURN and burner.pairs]:
+        phases = [
+            _Phase(2, 0, silent=True),
+            _Phase(2, 0),
+            _Phase(4, 0, silent=True),
+            _Phase(2),
+            _Phase(2, 0, silent=True),
         ]
-        for window, burning in zip((pair.long, pair.short), burns, strict=True):
-            values = f"{high}x{until * 60 // _STEP - 1} {low}x{_HOUR}" if burning else f"{low}x{_HOUR}"
-            series.append(_series(self.source.select(self.metric, **identity, window=window), values))
-        what = ", ".join(identity.values())
-        return _test(
-            f"{self.name} ({what}; {pair}): {says}",
-            series,
-            [_is_firing(self.name, self.labels, minute, firing) for minute, firing in fires.items()],
-        )
+        yield scene("nothing happens in the short window: what fires goes on, and nothing begins", slos, phases)
+    dead = source.stale_after_seconds // _STEP + 5  # minutes without news
+    dies = [_Phase(2, 0), _Phase(dead + 2, 0), _Phase(3)]
+    again = f"{(dead + 4) * _STEP}+{_STEP}x3"
+    yield scene(
+        "the reporter dies while they fire, and comes back when nothing burns any more",
+        burners,
+        dies,
+        reports=f"{_until(3)} {3 * _STEP}x{dead - 1} {again}",
+    )
+    yield scene(
+        "the reporter dies while they fire, and the gateway loses everything",
+        burners,
+        dies,
+        reports=f"{_until(3)} {3 * _STEP}x1 stale _x{dead - 3} {again}",
+        lost=range(6, dead + 4),
+    )
+
+
+def _scene(
+    source: Source,
+    says: str,
+    burners: Sequence[_Burner],
+    phases: Sequence[_Phase],
+    *,
+    fires: bool = True,
+    reports: str = "",
+    missing_bad: int = 0,
+    lost: range = range(0),
+) -> Test:
+    """A test of all of them: at the end of each phase just those are told that burn, or none at all.
+
+    In the minutes `lost` the gateway has none of their numbers.
+    """
+    minutes = sum(phase.minutes for phase in phases)
+    series = [_series(source.select(AS_OF), reports or f"0+{_STEP}x{minutes}")]
+    for burner in burners:
+        rates = [rate for phase in phases for rate in [phase.rates(burner)] * phase.minutes]
+        for window in burner.windows:
+            values = [f"{rate[window]:.6g}" if window in rate else "_" for rate in rates]
+            for minute in lost:
+                values[minute] = "_"
+            for minute in range(1, len(values)):
+                if values[minute] == "_" and values[minute - 1][0].isdigit():
+                    values[minute] = "stale"
+            for metric in dict.fromkeys((burner.metric, burner.short_metric)):
+                series.append(_series(source.select(metric, **burner.identity, window=window), _runs(values)))
+        for window in dict.fromkeys(pair.long for pair in burner.pairs):
+            bad = source.select(SLO_WINDOW_EVENTS, **burner.identity, window=window, result="bad")
+            series += [_series(bad, f"{burner.least_bad - missing_bad}x{minutes}")] if burner.least_bad else []
+    checks, end = [], 0
+    told: dict[int, set[str]] = {}
+    for phase in phases:
+        end += phase.minutes
+        for index, burner in enumerate(burners):
+            if not phase.silent:
+                told[index] = burner.firing(phase.rates(burner)) if fires else set()
+        for alert in dict.fromkeys(burner.alert for burner in burners):
+            firing = [
+                {**burner.identity, "severity": severity}
+                for index, burner in enumerate(burners)
+                if burner.alert == alert
+                for severity in sorted(told.get(index, ()))
+            ]
+            checks.append(_are_firing(alert, firing, end - 1))
+    return _test(f"{', '.join(dict.fromkeys(burner.alert for burner in burners))}: {says}", series, checks)
+
+
+def _runs(values: Sequence[str]) -> str:
+    """Values of a series, one a minute, in promtool's short form: 3x4 is five times 3."""
+    return " ".join(
+        f"{value}x{count - 1}" if value[0].isdigit() and count > 1 else " ".join([value] * count)
+        for value, count in ((value, len(list(same))) for value, same in groupby(values))
+    )
+
+
+def _are_firing(alert: str, told: Sequence[Mapping[str, str]], minute: int) -> dict[str, Any]:
+    """Just those fire."""
+    by = ", ".join(("budget", "severity") if alert == BUDGET_BURN else ("slo", "service", "severity"))
+    firing = Source(grouping={"alertname": alert, "alertstate": "firing"}, stale_after_seconds=0).select("ALERTS")
+    return {
+        "expr": f"count by ({by}) ({firing})",
+        "eval_time": f"{minute}m",
+        "exp_samples": [
+            {"labels": Source(grouping=labels, stale_after_seconds=0).select(""), "value": 1} for labels in told
+        ],
+    }
 
 
 def _until(minute: int) -> str:
@@ -119,44 +224,30 @@ def _until(minute: int) -> str:
     return f"0+{_STEP}x{minute}"
 
 
-def _job_test(source: Source, state: str, alert: str) -> Test:
-    series = [
-        _series(source.select(AS_OF), f"0+{_STEP}x{_HOUR}"),
-        _series(source.select(JOB_STATE, batch_job="nightly", state=state), f"1x10 stale _x{_HOUR}"),
-        _series(source.select(JOB_STATE, batch_job="hourly", state="ok"), f"1x{_HOUR}"),
-    ]
-    name = {"batch_job": "nightly"}
-    return _test(
-        f"{alert}: nightly is {state}, and then no more",
-        series,
-        [
-            _is_firing(alert, name, 5, True),
-            _is_firing(alert, name, 40, False),
-            _is_firing(alert, {"batch_job": "hourly"}, 5, False),
-        ],
-    )
-
-
-def _job_count_test(source: Source, counted: Counted, alert: str) -> Test:
-    """One run is counted in the tenth minute, while the job's state is `ok` all the time."""
-    series = [
-        _series(source.select(AS_OF), f"0+{_STEP}x{2 * _HOUR}"),
-        _series(source.select(JOB_STATE, batch_job="nightly", state="ok"), f"1x{2 * _HOUR}"),
-        _series(source.select(counted.metric, batch_job="nightly", **counted.labels), f"3x9 4x{2 * _HOUR}"),
-        _series(source.select(counted.metric, batch_job="hourly", **counted.labels), f"3x{2 * _HOUR}"),
-    ]
-    name = {"batch_job": "nightly"}
-    return _test(
-        f"{alert}: a run of nightly is counted, and then no more",
-        series,
-        [
-            _is_firing(alert, name, 5, False),
-            _is_firing(alert, name, 15, True),
-            _is_firing(alert, name, 60, True),
-            _is_firing(alert, name, 80, False),
-            _is_firing(alert, {"batch_job": "hourly"}, 15, False),
-        ],
-    )
+def _jobs(source: Source) -> Test:
+    """Alerts of a job's state until it is another, and those of runs for an hour: one is counted in the tenth minute."""
+    series = [_series(source.select(AS_OF), f"0+{_STEP}x{2 * _HOUR}")]
+    checks = []
+    for told in JOB_ALERTS:
+        if told.state is not None:
+            job = {"batch_job": f"nightly {told.state}"}
+            series.append(_series(source.select(JOB_STATE, **job, state=told.state), f"1x10 stale _x{_HOUR}"))
+            checks += [_is_firing(told.alert, job, minute, minute < 10) for minute in (5, 40)]
+        if told.counted is not None:
+            job = {"batch_job": f"hourly {told.counted.metric.name}"}
+            counter = source.select(told.counted.metric, **job, **told.counted.labels)
+            series.append(_series(source.select(JOB_STATE, **job, state="ok"), f"1x{2 * _HOUR}"))
+            series.append(_series(counter, f"3x9 4x{2 * _HOUR}"))
+            checks += [_is_firing(told.alert, job, minute, 10 < minute < 70) for minute in (5, 15, 60, 75)]
+        well = {"batch_job": "well"}
+        checks += [_is_firing(told.alert, well, minute, False) for minute in (5, 15)]
+    series.append(_series(source.select(JOB_STATE, batch_job="well", state="ok"), f"1x{2 * _HOUR}"))
+    for told in JOB_ALERTS:
+        if told.counted is not None:
+            counter = source.select(told.counted.metric, batch_job="well", **told.counted.labels)
+            series.append(_series(counter, f"3x{2 * _HOUR}"))
+    names = ", ".join(told.alert for told in JOB_ALERTS)
+    return _test(f"{names}: a job is in trouble, and then no more", series, checks)
 
 
 def _nothing_arrives(source: Source) -> Test:
@@ -167,14 +258,14 @@ def _nothing_arrives(source: Source) -> Test:
 
 def _reports_stop(source: Source) -> Test:
     """One alert from the first minute without news, whether the old numbers are still there or not."""
-    seen_late = 10 + source.stale_after_seconds // _STEP + 4  # its `for` is two minutes
-    lost, again = seen_late + 5, seen_late + 20
-    gone = f"{_until(10)} {10 * _STEP}x{lost - 12} _x{again - lost} {again * _STEP}+{_STEP}x{_HOUR}"
+    seen_late = 3 + source.stale_after_seconds // _STEP + 4  # its `for` is two minutes
+    lost, again = seen_late + 3, seen_late + 10
+    gone = f"{_until(3)} {3 * _STEP}x{lost - 5} _x{again - lost} {again * _STEP}+{_STEP}x{_HOUR}"
     return _test(
         f"{STALE}: reports stop, the gateway loses its numbers, reports come again",
         [_series(source.select(AS_OF), gone)],
         [
-            _is_firing(STALE, {}, 9, False),
+            _is_firing(STALE, {}, 3, False),
             *(_is_firing(STALE, {}, minute, True) for minute in range(seen_late, again)),
             _is_firing(STALE, {}, again + 2, False),
         ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -18,6 +19,9 @@ class AlertRule:
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     held_for: str = ""  # Prometheus' `for`
+    no_news: str = (
+        ""  # an expression that has a series while nothing is heard of what it is about: it stays what it was
+    )
 
     @property
     def severity(self) -> str:
@@ -51,6 +55,19 @@ def inert(text: str) -> str:
     return text.replace("{{", '{{"{{"}}')
 
 
+def shell_word(text: str) -> str:
+    """Somebody's words as one word of a command to type, and as nothing else: neither a command, an option nor a template."""
+    return inert(f"-- {shlex.quote(text)}" if text.startswith("-") else shlex.quote(text))
+
+
+def shell_label(label: str) -> str:
+    """A template of a label's value, quoted for a shell: who reads the alert did not choose what it is."""
+    return _SHELL_LABEL % label
+
+
+_SHELL_LABEL = r"""'{{ $labels.%s | reReplaceAll "[[:cntrl:]]" "?" | reReplaceAll "'" "'\\''" }}'"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """The group of the Pushgateway that is looked at, and how old what is in it may be."""
@@ -65,6 +82,11 @@ class Source:
         return f"{name}{{{matchers}}}"
 
     @property
+    def own_labels(self) -> Mapping[str, str]:
+        """The labels of the group that tell it from another reporter's: its alerts and records have them, too."""
+        return {label: value for label, value in self.grouping.items() if (label, value) != ("job", "reporter")}
+
+    @property
     def age(self) -> str:
         """How old the numbers are, in seconds."""
         return f"time() - max({self.select(AS_OF)})"
@@ -72,34 +94,47 @@ class Source:
     @property
     def is_fresh(self) -> str:
         """Something exactly while the numbers are fresh."""
-        return f"({self.age} < {self.stale_after_seconds})"
+        return f"(abs({self.age}) < {self.stale_after_seconds})"  # a report of the future would be fresh until then
 
-    def gated(self, alert: str, expr: str, **labels: str) -> str:
-        """`expr` while the numbers are fresh; when they are not, whatever of this alert fired before.
+    def gated(self, alert: str, expr: str, *, no_news: str = "", **labels: str) -> str:
+        """`expr` while the numbers are fresh; when they are not, or there is `no_news`, whatever of this alert fired before.
 
         So a burn rate that was left behind by a dead reporter begins nothing, and its absence ends nothing; that there is no
         news is told by an alert of its own.
         """
-        same = ",".join(f"{name}={quoted(value)}" for name, value in sorted(labels.items()))
-        firing = f'ALERTS{{alertname={quoted(alert)},alertstate="firing"{"," * bool(same)}{same}}}'
+        news = self.is_fresh if not no_news else f"({self.is_fresh} unless on () (\n{indented(no_news)}\n))"
+        same = (
+            "without (alertstate)"
+            if not no_news
+            else f"by ({', '.join(name for name in labels if name != 'severity')})"
+        )
         return (
-            f"(\n{_indented(expr)}\n)\nand on () {self.is_fresh}\n"
-            f"or\nmax without (alertstate) ({firing})\nunless on () {self.is_fresh}"
+            f"(\n{indented(expr)}\n)\nand on () {self.is_fresh}\n"
+            f"or\nmax {same} ({self.firing(alert, **labels)})\nunless on () {news}"
         )
 
+    def firing(self, alert: str, **labels: str) -> str:
+        """A selector of this reporter's alerts of that name while they fire."""
+        told = {"alertname": alert, "alertstate": "firing", **dict(sorted({**labels, **self.own_labels}.items()))}
+        return f"ALERTS{{{','.join(f'{name}={quoted(value)}' for name, value in told.items())}}}"
 
-def _indented(text: str) -> str:
+
+def indented(text: str) -> str:
+    """An expression within another's parentheses."""
     return "\n".join(f"  {line}" for line in text.splitlines())
 
 
 def value_of(
-    source: Source, metric: Metric, by: str, *, show: str = 'printf "%.3g"', of: str = "{}", **labels: str
+    source: Source, metric: Metric | str, by: str, *, show: str = 'printf "%.3g"', of: str = "{}", **labels: str
 ) -> str:
     """A template of a metric's value for the `by` that an alert is about; a question mark where there is none.
 
     `of` is an expression of it, `show` a function of templates.
     """
-    matchers = [f"{name}={quoted(value)}" for name, value in (*source.grouping.items(), *labels.items())]
-    query = of.format(f"{metric.name}{{{','.join([*matchers, f'{by}=%q'])}}}")
+    matchers = [
+        f"{name}={quoted(value)}".replace("%", "%%") for name, value in (*source.grouping.items(), *labels.items())
+    ]
+    name = metric if isinstance(metric, str) else metric.name
+    query = of.format(f"{name}{{{','.join([*matchers, f'{by}=%q'])}}}")
     value = f"printf {quoted(query)} $labels.{by} | query"
     return f"{{{{ with {value} }}}}{{{{ . | first | value | {show} }}}}{{{{ else }}}}?{{{{ end }}}}"

@@ -82,7 +82,7 @@ def _status(period: _Period, spending: Spending, series: Mapping[int, bool], win
         for length in windows_ns
         if length in spent
     }
-    alerts = _alerts(budget, period.length_ns, burns)
+    alerts = _alerts(budget, burns)
     so_far = spent.get(period.passed_ns)
     total = None if so_far is None or not so_far.known else so_far.nanousd
     projected = _projected(period, spending, spent.get(budget.rate_ns), total)
@@ -124,7 +124,7 @@ def _exhausted(
     return cost_budget.exhausted_at_ns(period.at_ns, period.ahead_ns, total, projected, nanousd)
 
 
-def _alerts(budget: CostBudget, period_ns: int, burns: Mapping[int, Fraction | None]) -> tuple[AlertState, ...]:
+def _alerts(budget: CostBudget, burns: Mapping[int, Fraction | None]) -> tuple[AlertState, ...]:
     return tuple(
         AlertState(
             severity=pair.severity,
@@ -133,7 +133,7 @@ def _alerts(budget: CostBudget, period_ns: int, burns: Mapping[int, Fraction | N
             factor=float(pair.factor),
             firing=firing(pair, burns[pair.long_ns], burns[pair.short_ns], 0),
         )
-        for pair in budget.pairs(period_ns)
+        for pair in budget.pairs
         if pair.long_ns in burns and pair.short_ns in burns
     )
 

@@ -37,6 +37,22 @@ Method = Literal["occurrences", "timeslices", "ratio_timeslices"]
 """What counts: every event; time slices, each good or bad; time slices, each with the share of its good events."""
 Missing = Literal["exclude", "good", "bad", "hold"]
 """What stretches of time without any event are."""
+_ALERT_LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
+_TAKEN_LABELS = frozenset({"job", "instance", "batch_job", "window", "alertname", "alertstate", "grafana_folder"})
+
+
+def label_problem(label: str) -> str | None:
+    """Why alerts can't have this label; None when they can.  One that Prometheus does not take would cost all the rules."""
+    if not _ALERT_LABEL.fullmatch(label):
+        return "is no label name of Prometheus: letters, digits and _, no digit and no __ in front"
+    return "is a label that alerts or metrics have already" if label in _TAKEN_LABELS else None
+
+
+def _alert_labels(labels: dict[str, str]) -> dict[str, str]:
+    problems = [((label,), why) for label in labels if (why := label_problem(label)) is not None]
+    if problems:
+        raise refusal(problems)
+    return labels
 
 
 class Alert(Spec):
@@ -100,7 +116,7 @@ class SLO(Spec):
     ] = ()
     min_bad_events: Count = 0
     alerts: tuple[Alert, ...] | None = None
-    labels: dict[str, str] = Field(default_factory=dict)
+    labels: Annotated[dict[str, str], AfterValidator(_alert_labels)] = Field(default_factory=dict)
     description: str = ""
     runbook: str = ""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-VARIABLES = {"$__rate_interval": "5m", "$__range": "1h"}
+VARIABLES = {"$__rate_interval": "5m", "$__range": "1h", "$__interval_ms": "60000"}
 
 
 def filled(expr: str, **chosen: str) -> str:

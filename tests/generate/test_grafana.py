@@ -209,3 +209,20 @@ def test_a_dashboard_that_somebody_wrote_is_left_alone(tmp_path: Path) -> None:
     done = run(tmp_path, "generate", "grafana", "-o", "out")
     assert (done.returncode, theirs.read_text()) == (2, "{}\n")
     assert "reporter-slo.json: is not a generated file, so it is left alone" in done.stderr
+
+
+def test_nothing_is_written_where_one_file_is_somebodys_own(tmp_path: Path) -> None:
+    theirs = tmp_path / "out" / "dashboards" / "reporter" / "reporter-slo.json"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("{}")
+    done = run(tmp_path, "generate", "grafana", "-o", "out")
+    assert done.returncode == 2
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [theirs]
+
+
+def test_what_is_drawn_point_by_point_adds_up(tmp_path: Path) -> None:
+    """A look back that is longer than the step would count each event in several points."""
+    found = {title: expr for board in dashboards(generated(tmp_path)).values() for title, expr in queries(board)}
+    for title in ("Events", "Latency heatmap", "Time to first token heatmap"):
+        assert "[$__rate_interval])) * $__interval_ms / 1000" in found[title], title
+    assert not any("increase(" in expr and "$__rate_interval" in expr for expr in found.values())

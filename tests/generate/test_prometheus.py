@@ -110,11 +110,12 @@ ONE = "slos: [{name: up, sli: availability, objective: 99, period: 30d, min_bad_
 @pytest.mark.parametrize(
     ("pattern", "instead"),
     [
-        (r"\n *and on \(\) \(time\(\)[^\n]*", "", ),  # a dead reporter's numbers page
-        (r"\n *or\n *max without[^\n]*\n *unless[^\n]*", ""),  # and their absence resolves
+        (r"\n *and on \(\) \(abs\(time\(\)[^\n]*", "", ),  # a dead reporter's numbers page
+        (r"\n *or\n *max by [^\n]*ALERTS[\s\S]*?(?=\n    labels)", ""),  # and their absence resolves
         (r'window="5m"\} > 14.4', 'window="5m"} > 0'),
         (r'window="1h"\} > 14.4', 'window="1h"} > 0'),
         (r"> 14.4", "> 144"),
+        (r"> 14.4 unless", "> 1440 unless"),  # a gap between two runs of a job resolves
         (r'result="bad"\} >= 5', 'result="bad"} >= 4'),
         (r"\n *or\n *absent\(reporter_as_of[^\n]*", ""),
         (r"batch_job_state\{job=\"reporter\",state=\"lost\"\} == 1", 'batch_job_state{state="lost"} == 0'),
@@ -158,11 +159,69 @@ def test_a_file_that_somebody_wrote_is_left_alone(tmp_path: Path) -> None:
         (["--stale-after", "10s"], "--stale-after 10s: must be 60 s at least"),
         (["--slow-after", "soon"], "--slow-after: "),
         (["--stale-after", "0s"], "--stale-after 0s: must be"),
+        (["--stale-after", "10y"], "--stale-after 10y: must be at most 7d"),
+        (["--slow-speed", "nan"], "--slow-speed nan: must be a number"),
+        (["--slow-speed", "-3"], "--slow-speed -3.0: must be a number"),
     ],
 )
 def test_what_can_not_be_meant_is_told(tmp_path: Path, options: list[str], says: str) -> None:
     done = run(tmp_path, "generate", "prometheus", "-o", "out", *options)
     assert (done.returncode, done.stdout, says in done.stderr) == (2, "", True), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("alertmanager --webhook not-a-url", "--webhook: must be an http or https URL"),
+        ("grafana --prometheus-url nope", "--prometheus-url: must be an http or https URL"),
+        ("grafana --datasource-uid a.b", "--datasource-uid a.b: must be 1 to 40 letters"),
+    ],
+)
+def test_what_nobody_would_take_is_not_written(tmp_path: Path, command: str, says: str) -> None:
+    done = run(tmp_path, "generate", *command.split(), "-o", "out")
+    assert (done.returncode, done.stdout, says in done.stderr) == (2, "", True), done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_there_are_as_many_unit_tests_for_many_slos_as_for_one(tmp_path: Path) -> None:
+    counts = set()
+    for many in (1, 40):
+        document = "slos:\n" + "".join(f"- {{name: s{n}, sli: availability, objective: 99}}\n" for n in range(many))
+        tests = yaml.safe_load((generated(tmp_path, document) / "reporter.rules.test.yml").read_text())["tests"]
+        counts.add(len(tests))
+    assert len(counts) == 1
+
+
+def test_rules_that_are_no_longer_asked_for_go_unless_somebody_wrote_them(tmp_path: Path) -> None:
+    file = generated(tmp_path, SLOS, "--from-counters") / "reporter-from-counters.rules.yml"
+    assert file.exists()
+    generated(tmp_path)
+    assert not file.exists()
+    file.write_text("groups: []\n")
+    generated(tmp_path)
+    assert file.exists()
+
+
+def test_a_label_that_would_cost_all_the_rules_is_refused_where_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "reporter.yaml").write_text(
+        "slos:\n- name: up\n  sli: availability\n  objective: 99\n  labels:\n    team: a\n    team-name: z\n    window: b\n"
+    )
+    done = run(tmp_path, "check")
+    assert done.returncode == 2
+    assert "reporter.yaml:7: slos[0].labels.team-name: is no label name of Prometheus" in done.stderr
+    assert "reporter.yaml:8: slos[0].labels.window: is a label that alerts or metrics have already" in done.stderr
+
+
+def test_labels_of_openslo_that_alerts_can_not_have_are_left_out_and_told(tmp_path: Path) -> None:
+    (tmp_path / "slo.yaml").write_text(
+        "apiVersion: openslo/v1\nkind: SLO\nmetadata: {name: up, labels: {app.kubernetes.io/name: x, team: a}}\n"
+        "spec: {service: api, budgetingMethod: Occurrences, objectives: [{target: 0.99}],"
+        " timeWindow: [{duration: 30d, isRolling: true}], indicator: {metadata: {name: i}, spec: {ratioMetric: {counter: true,"
+        " good: {metricSource: {type: Prometheus, spec: {query: good}}},"
+        " total: {metricSource: {type: Prometheus, spec: {query: all}}}}}}}\n"
+    )
+    done = run(tmp_path, "import", "openslo", "slo.yaml")
+    assert "labels that Prometheus' alerts can't have are left out: app.kubernetes.io/name" in done.stderr
 
 
 def test_without_a_configuration_it_says_that_no_slo_is_in_it(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ class Known:
     label: str
     zone: str | None = None  # of months; None: a rolling period
     period_ns: int = 0
-    pairs: tuple[tuple[str, str, str, Fraction], ...] = ()  # severity, long, short, factor × 30 days / period
+    pairs: tuple[tuple[str, str, str, Fraction], ...] = ()  # severity, long, short, factor
     lengths: dict[str, int] | None = None  # windows beyond those of the report
 
 
@@ -158,9 +158,7 @@ def expected(budget: Known, calls: Sequence[Call], at_ns: int) -> dict[str, Any]
                 exhausted = call["ended_at_ns"] // MINUTE * MINUTE + MINUTE
                 break
     alerts = []
-    for severity, long, short, nominal in budget.pairs:
-        is_scaled = budget.zone is not None
-        factor = nominal * period_ns / (30 * DAY) if is_scaled else nominal
+    for severity, long, short, factor in budget.pairs:  # a month counts as 30 days
         both = [burn for burn in (burns[long], burns[short]) if burn is not None]
         fires = len(both) == 2 and min(both) > factor
         alerts.append({"severity": severity, "long": long, "short": short, "factor": float(factor), "firing": fires})

@@ -15,6 +15,7 @@ from reporter.formats.native import JUDGING, number
 from reporter.formats.openslo.words import ANNOTATION, API, CALENDAR, METHODS, SOURCE
 from reporter.formats.part import Part, finish, read_parts
 from reporter.slo.durations import UNITS_NS, format_duration, parse_duration
+from reporter.slo.spec import label_problem
 
 _KINDS = ("SLO", "SLI", "Service", "AlertPolicy", "AlertCondition", "DataSource", "AlertNotificationTarget")
 _LENGTH = re.compile(r"([1-9][0-9]*)([smhdw])")
@@ -81,6 +82,9 @@ class _Reading:
     def slo(self, document: Part) -> None:
         """Take over one SLO; one with several objectives becomes several."""
         name, labels, annotations = _metadata(document)
+        if unfit := [label for label in labels if label_problem(label) is not None]:
+            document.warn("metadata", f"labels that Prometheus' alerts can't have are left out: {', '.join(unfit)}")
+            labels = {label: value for label, value in labels.items() if label not in unfit}
         carried = self._carried(document, annotations)
         spec = document.part("spec")
         if spec is None:

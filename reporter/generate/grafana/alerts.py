@@ -4,6 +4,7 @@ Prometheus' rule is an expression that has a series while it fires, of any value
 and tells "nothing" apart from "not firing".  So each expression becomes 1 where it fires, and a 0 without labels beside it
 that is always there; and nothing at all while the numbers are old.  Nothing means "keep what was" (`KeepLast`): a dead
 reporter neither begins nor ends an alert, which in Prometheus' rules takes a look at `ALERTS`, that Grafana's alerts have not.
+Nothing is ever pending, because that would be kept, too, and ripen: what must hold for a while looks back.
 
 Source: https://grafana.com/docs/grafana/latest/alerting/set-up/provision-alerting-resources/file-provisioning/
 """
@@ -25,7 +26,8 @@ from reporter.generate.grafana import calls, services, work
 from reporter.generate.grafana.dashboard import Dashboard
 from reporter.generate.grafana.identity import own
 from reporter.generate.prometheus import as_yaml
-from reporter.generate.rules import AlertRule, RuleGroup, Source
+from reporter.generate.rules import AlertRule, RuleGroup, Source, indented
+from reporter.slo.durations import MINUTE_NS, parse_duration
 
 MOST_TITLE = 190
 INTERVAL = "1m"  # of evaluations: a report comes every minute; a multiple of 10 s, or Grafana does not start
@@ -42,14 +44,14 @@ _PANELS = {  # what an alert is about, or its name → where its numbers can be 
 }
 _QUERY = re.compile(r'\{\{ with printf "(?:[^"\\]|\\.)*" \$labels\.\w+ \| query \}\}.*?\{\{ end \}\}')
 _VALUE = re.compile(r"\{\{ \$value [^}]*\}\}")
-_LABEL = re.compile(r"\{\{ \$labels\.(\w+) \}\}")
+_LABEL = re.compile(r"\{\{ \$labels\.(\w+)(?: \| [^}]*)? \}\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ungated(Source):
     """The group at the gateway, for alerts whose freshness is said once around them: here, and not in each expression."""
 
-    def gated(self, alert: str, expr: str, **labels: str) -> str:
+    def gated(self, alert: str, expr: str, *, no_news: str = "", **labels: str) -> str:
         return expr
 
 
@@ -103,19 +105,43 @@ def uid_of(source: Source, rule: AlertRule) -> str:
 
 
 def expression(source: Source, rule: AlertRule) -> str:
-    """1 for each series of the alert that fires, and 0 without labels; nothing while what it looks at is old.
+    """1 for each series of the alert that fires, and 0 without labels; nothing while what it looks at is old, or silent.
 
     What is about the reporter itself must speak up just then, and is never silent.
     """
     by = ", ".join(_dimensions(rule))
-    zero_or_one = f"group by ({by}) (\n{_indented(rule.expr)}\n)\nor vector(0)"
     if rule.labels["source"] == "reporter":
-        return zero_or_one
-    return f"(\n{_indented(zero_or_one)}\n)\nand on () {source.is_fresh}"
+        return f"group by ({by}) (\n{indented(rule.expr)}\n)\nor vector(0)"
+    if not _has_look_back(rule):
+        zero_or_one = f"group by ({by}) (\n{indented(rule.expr)}\n)\nor vector(0)"
+        news = source.is_fresh
+        if rule.no_news:
+            silent = f"(\n{indented(rule.no_news)}\n)\nunless on () (\n{indented(rule.expr)}\n)"
+            news = f"({source.is_fresh} unless on () (\n{indented(silent)}\n))"
+        return f"(\n{indented(zero_or_one)}\n)\nand on () {news}"
+    return _held(source, rule, by)
 
 
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.splitlines())
+def _held(source: Source, rule: AlertRule, by: str) -> str:
+    """The same of an alert that must hold for a while: by a look back, because Grafana's `for` ripens on old numbers.
+
+    "Keep what was" keeps a pending alert, too, and lets it begin when its time is up.  So nothing is ever pending: 1 is what
+    was so at each minute of that time, the numbers being fresh in each.  After a time without news that can't be told at
+    once, and so there is nothing (and what was, is kept), unless nothing at all is so.
+    """
+    minutes = parse_duration(rule.held_for) // MINUTE_NS + 1  # both ends count
+    back = f"[{minutes}m:1m]"
+    fresh_then = f"count_over_time({source.is_fresh}{back}) >= {minutes}"
+    now = f"(\n{indented(rule.expr)}\n)\nand on () {source.is_fresh}"
+    held = f"group by ({by}) (\n  count_over_time((\n{indented(indented(now))}\n  ){back}) >= {minutes}\n)"
+    nothing_now = f"{source.is_fresh} unless on () (\n{indented(rule.expr)}\n)"
+    return (
+        f"(\n{indented(held)}\n  or vector(0)\n)\nand on () (\n  {fresh_then}\n  or on ()\n{indented(nothing_now)}\n)"
+    )
+
+
+def _has_look_back(rule: AlertRule) -> bool:
+    return bool(rule.held_for) and rule.labels["source"] != "reporter"
 
 
 def _dimensions(rule: AlertRule) -> tuple[str, ...]:
@@ -139,7 +165,7 @@ def _rule(where: Provisioned, rule: AlertRule) -> dict[str, Any]:
         "panelId": number,
         "noDataState": "Alerting" if is_watchdog else "KeepLast",
         "execErrState": "Alerting" if is_watchdog else "KeepLast",
-        "for": rule.held_for or "0s",
+        "for": "0s" if _has_look_back(rule) else rule.held_for or "0s",
         "annotations": {
             **dict(_annotations(where.source, rule)),
             "__dashboardUid__": uid,

@@ -115,7 +115,7 @@ def _now(scope: Scope, variables: tuple[Variable, ...]) -> tuple[Panel, ...]:
 
 def _heat(scope: Scope, variables: tuple[Variable, ...], title: str, says: str, metric: Metric) -> Panel:
     buckets = scope.select(f"{metric.name}_bucket", *variables)
-    return heatmap(title, says, f"sum by (le) (increase({buckets}[$__rate_interval]))", unit="s")
+    return heatmap(title, says, f"sum by (le) (rate({buckets}[$__rate_interval])) * $__interval_ms / 1000", unit="s")
 
 
 def _quantiles(

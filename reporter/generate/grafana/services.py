@@ -156,7 +156,7 @@ def _slos(scope: Scope) -> Panel:
 def detail(scope: Scope) -> Dashboard:
     """One SLO: what is left, how fast it goes, and what of."""
     day, short = scope.window("1d"), scope.windows[0]
-    events = f"sum by (result) (increase({scope.select(SLO_EVENTS, _SLO)}[$__rate_interval]))"
+    events = f"sum by (result) (rate({scope.select(SLO_EVENTS, _SLO)}[$__rate_interval])) * $__interval_ms / 1000"
     return Dashboard(
         uid=scope.own(DETAIL),
         tag=scope.own(TAG),
@@ -194,7 +194,7 @@ def detail(scope: Scope) -> Dashboard:
                     lines("SLI and objective", "The SLI of each window; it should be above the objective.",
                           {"{{window}}": f"max by (window) ({scope.select(SLO_SLI, _SLO)})",
                            "objective": f"max({scope.select(SLO_OBJECTIVE, _SLO)})"}, unit="percentunit"),
-                    lines("Events", "Good and bad events as they came in, between two points.",
+                    lines("Events", "Good and bad events as they came in: the points of a line add up to their number.",
                           {"{{result}}": events}, unit="short", stacked=True),
                 ),
             ),
