@@ -30,6 +30,7 @@ START_SECONDS = 2.0
 """A command that runs for longer is known to be under way: its start waits for its end no longer."""
 MOST_WAIT_SECONDS = 300.0
 """Until it is tried again to tell it, at first five times as soon as the time before."""
+_MOST_NUMBER = 64  # bytes of a file of items that are looked at
 _PASSED_ON = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 
 
@@ -183,13 +184,22 @@ class Signals:
 
 
 def _items_in(path: str) -> int | None:
+    """The number that a file holds; of a pipe none, as its writer may never come, and nothing may keep the exit code back."""
+    from stat import S_ISREG
+
     try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            told = file.read(64).strip()
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not S_ISREG(os.fstat(descriptor).st_mode):
+                say(f"--items-file {path}: is no file")
+                return None
+            told = os.read(descriptor, _MOST_NUMBER).strip()
+        finally:
+            os.close(descriptor)
     except OSError as error:
         say(f"--items-file {path}: {error.strerror}")
         return None
-    if not told.isdecimal():
+    if not told.isdigit():
         say(f"--items-file {path}: is no number")
         return None
     return int(told)

@@ -115,6 +115,20 @@ def test_items_that_cannot_be_kept_are_told(
     assert (told in done.stderr, done.stderr.count("items=")) == (True, bool(told)), done.stderr
 
 
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [("mkfifo count", "is no file"), ("mkdir count", "is no file"), ("true", "No such file or directory"),
+     ("echo many > count", "is no number")],
+)  # fmt: skip
+def test_a_file_that_holds_no_number_of_items_is_told_and_holds_nothing_up(
+    place: tuple[Path, dict[str, str]], make: str, told: str
+) -> None:
+    done = execute(place, "--job", "a", "--items-file", "count", "--", "sh", "-c", f"{make}; exit 3")
+    (run,) = runs(place)
+    assert (done.returncode, run["status"], run["items"]) == (3, "failed", None)
+    assert done.stderr.endswith(f"--items-file count: {told}\n")
+
+
 def test_secrets_in_the_output_pass_and_are_not_kept_of_it(place: tuple[Path, dict[str, str]]) -> None:
     place[1]["SERVICE_API_KEY"] = "canary-1-opaque"
     filler = "x" * 8_100  # so that the cut goes through the first secret

@@ -15,8 +15,9 @@ from urllib.parse import quote
 
 import yaml
 
+from reporter.slo.durations import parse_duration
+from reporter.tally import MINUTE_NS
 from tests.cli.console import run
-from tests.generate.alert_file import duration
 from tests.generate.scenario import firing
 from tests.generate.test_grafana import generated
 from tests.servers import Server, binary, fetch, start_prometheus_of
@@ -29,7 +30,7 @@ class GrafanaRule:
 
     def __init__(self, rule: dict[str, Any]) -> None:
         assert (rule["noDataState"], rule["execErrState"]) == ("KeepLast", "KeepLast")
-        self.held_for = duration(rule["for"]) // 60
+        self.held_for = parse_duration(rule["for"]) // MINUTE_NS
         self.states: dict[str, tuple[str, int]] = {}
         self.missed: dict[str, int] = {}
 
