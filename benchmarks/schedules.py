@@ -122,7 +122,7 @@ def main() -> None:
             declare(store, lease, expected, now_ns)
             judge_schedules(store, lease, expected, now_ns, DAY_NS)
             with store.write() as connection:
-                note_running(connection, expected, now_ns)
+                note_running(connection, expected, now_ns, 24 * 3600 * 10**9)
 
         def report() -> None:
             with store.read() as connection:

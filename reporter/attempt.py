@@ -29,6 +29,7 @@ _SIGNALLED = 128
 TAIL_BYTES = 2 * MOST_TAIL  # of which half is kept: a secret that the cut goes through is known by how it began
 _CHUNK = 65_536
 _MOST_LINE = 4_096  # bytes of a line that are looked at for `reporter: items=…`
+_MOST_DIGITS = 40  # of a number of items: more than any that is kept; int() refuses thousands
 _LINGER_SECONDS = 0.5  # that output is waited for after the command's end: a child of it may hold the pipe open
 _PATIENCE_SECONDS = 2.0  # with a reader that takes nothing, once the command was stopped and has ended
 _SHELL = "/bin/sh"
@@ -75,10 +76,10 @@ class Output:
         lines = (self._line + (data or b"\n")).split(b"\n")  # the last one may have no end
         self._line = lines[-1][:_MOST_LINE]
         for line in lines[:-1]:
-            number = line[16:].strip()
             if line.startswith(b"reporter: items="):
+                number = line[16:_MOST_LINE].strip()
                 if number.isdigit():
-                    self.items = int(number)
+                    self.items = int(number.lstrip(b"0")[:_MOST_DIGITS] or b"0")
                 else:
                     self.no_items = number
         return data

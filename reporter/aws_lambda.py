@@ -149,8 +149,17 @@ class _Invocations(RunRecording):
                 steps = decorate(lambda: run, function)(*args, **kwargs)  # which ends it where `function` ends
                 try:
                     await _aside(run, "ship_start")
-                    async for value in steps:
-                        yield value
+                    step, argument = steps.asend, None
+                    while True:
+                        value = await step(argument)
+                        try:
+                            step, argument = steps.asend, (yield value)
+                        except GeneratorExit:
+                            raise
+                        except BaseException as error:
+                            step, argument = steps.athrow, error
+                except StopAsyncIteration:
+                    return
                 except BaseException as error:
                     run.__exit__(type(error), error, None)  # if that came before its first step
                     raise

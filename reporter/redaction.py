@@ -30,7 +30,7 @@ _SHAPES = (
     (_NAMED, rf"((?:passw(?:or)?d|passphrase|pwd|secret|credential){_IS}){_VALUE}", r"\1"),
     (_NAMED_IN_FULL, rf"((?:api|access|private|account)[_-]?key{_IS}){_VALUE}", r"\1"),
     (("token",), rf"(token(?!s){_IS}){_NUMBER}{_VALUE}", r"\1"),
-    (("--",), rf"(--[\w-]{{0,40}}(?:password|passphrase|secret|token|api-key)[ \t]+){_VALUE}", r"\1"),
+    (("--",), rf"((?<![\w-])--[\w-]{{0,40}}(?:password|passphrase|secret|token|api-key)[ \t]+){_VALUE}", r"\1"),
     (("sk-", "pk-", "xai-", "pypi-", "glpat-", "xox"), r"\b(?:[sp]k-|xai-|pypi-|glpat-|xox[a-z]-)[\w-]{16,}", ""),
     (("sk_", "rk_", "hf_", "npm_"), r"\b(?:[sr]k_(?:live|test)_|gsk_|hf_|npm_)\w{16,}", ""),
     (("gh", "github_pat_"), r"\b(?:gh[pousr]_|github_pat_)\w{16,}", ""),

@@ -218,10 +218,10 @@ class ActiveRun:
             "host": os.uname().nodename, "pid": os.getpid(),
         }  # fmt: skip
         flags: list[str] = []
-        items = facts.integer(self.items, facts.MOST_TOKENS, "items", flags)
-        if flags:
+        items = None if isinstance(self.items, bool) else facts.integer(self.items, facts.MOST_TOKENS, "items", flags)
+        if items is None and self.items is not None:
             self.recorder.say(
-                f"{self.name}: items={self.items!r:.40} is no count up to {facts.MOST_TOKENS} and not kept"
+                f"{self.name}: items={_shown(self.items)} is no count up to {facts.MOST_TOKENS} and not kept"
             )
         attributes = facts.attributes(self.attributes)
         if items is not None:
@@ -231,6 +231,13 @@ class ActiveRun:
         if self.scheduled_for_ns is not None:
             fact["scheduled_for_ns"] = self.scheduled_for_ns
         return fact
+
+
+def _shown(value: object) -> str:
+    try:
+        return f"{value!r:.40}"
+    except Exception:  # of thousands of digits, or a stranger's own
+        return f"a {type(value).__name__}"
 
 
 def _not_ended(run: ActiveRun | None) -> ActiveRun | None:

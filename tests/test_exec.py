@@ -104,12 +104,14 @@ def test_what_it_says_of_items_and_the_last_of_its_output_are_kept(place: tuple[
 @pytest.mark.parametrize(
     ("said", "kept", "told"),
     [("12 files", None, "items='12 files': is no number"), ("-1", None, "is no number"), ("9" * 30, None, "is no count up to"),
-     (str(2**40), 2**40, "")],
+     ("9" * 100_000, None, "is no count up to"), ("0" * 100 + "7", 7, ""), (str(2**40), 2**40, "")],
 )  # fmt: skip
 def test_items_that_cannot_be_kept_are_told(
     place: tuple[Path, dict[str, str]], said: str, kept: int | None, told: str
 ) -> None:
-    done = execute(place, "--job", "a", "--", "echo", f"reporter: items={said}")
+    (place[0] / "said").write_text(f"reporter: items={said}\nafter it\n")
+    done = execute(place, "--job", "a", "--", "cat", "said")
+    assert done.stdout.endswith("after it\n")
     (run,) = runs(place)
     assert (done.returncode, run["status"], run["items"]) == (0, "success", kept)
     assert (told in done.stderr, done.stderr.count("items=")) == (True, bool(told)), done.stderr
@@ -447,6 +449,7 @@ def test_trouble_with_recording_changes_neither_the_code_nor_the_output(tmp_path
         (["--job", "a", "--timeout", "soon", "--", "true"], "write a length like 90s"),
         (["--job", "a", "--lock", "maybe", "--", "true"], "must be skip, wait or fail"),
         (["--job", "a", "--retries", "-1", "--", "true"], "must be a number"),
+        (["--job", "a", "--retries", "9" * 5_000, "--", "true"], "must be a number"),
         (["--job"], "needs a value"),
         (["--job", "a", "--config", "none.yaml", "--", "true"], "there is no such file, though --config names it"),
         (["--job", "a", "--scheduled-for", "noon", "--", "true"], "RFC 3339"),

@@ -122,8 +122,8 @@ def _set_lock(settings: Settings, value: str) -> None:
 
 
 def _set_retries(settings: Settings, value: str) -> None:
-    if not value.isdecimal() or int(value) > 1000:
-        raise UsageError(f"exec: --retries {value!r}: must be a number up to 1000")
+    if not value.isdecimal() or len(value) > 4 or int(value) > 1000:  # int() refuses thousands of digits
+        raise UsageError(f"exec: --retries {value[:40]!r}: must be a number up to 1000")
     settings.retries = int(value)
 
 

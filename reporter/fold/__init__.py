@@ -4,6 +4,7 @@
     due times whose grace is over → missed and late runs                     (`schedules`)
     starts that ran out → lost calls; runs that ran out → lost runs          (`ends`)
     runs that overlap, take too long, are too fast                           (`noted_runs`)
+    what was skipped for a run that is lost → missed                         (`skipped`)
     new calls → priced, added to tallies and totals, and marked              (here, through `rows`)
     what is left: calls known before; lost ones whose end came are taken back (`ends`), and the true one counted
 
@@ -151,7 +152,7 @@ def _fold_ends(
 
     def count(which: str, parameters: Mapping[str, str]) -> None:
         count_runs(connection, slos, which, parameters)
-        note_runs(connection, rules.expected, which, parameters)
+        note_runs(connection, rules.expected, which, parameters, rules.run_lost_after_ns)
 
     while True:
         with opened.write() as connection:
@@ -160,7 +161,7 @@ def _fold_ends(
             counted = fold_runs(connection, count)
             folded += counted
             if counted < RUNS:
-                note_running(connection, rules.expected, now_ns)
+                note_running(connection, rules.expected, now_ns, rules.run_lost_after_ns)
                 count_minutes(connection, slos, now_ns)
                 return folded, declare_lost(connection, rules.lost_after_ns, now_ns)
 

@@ -17,11 +17,14 @@ from reporter import state
 from reporter.fold.declared import Expected
 from reporter.fold.ends import IS_UNFOLDED
 from reporter.fold.job_events import JUDGED_AT, Event, count_events
+from reporter.fold.skipped import miss_skipped
 from reporter.fold.some_runs import under_way_since
 from reporter.schedule.judge import Missed, Span, Start, is_late, made_up_for, overlapping, pace
 
 
-def note_runs(connection: Connection, expected: Expected, which: str, parameters: Mapping[str, str]) -> None:
+def note_runs(
+    connection: Connection, expected: Expected, which: str, parameters: Mapping[str, str], run_lost_after_ns: int
+) -> None:
     """Compare the runs for which the SQL `which` holds with what is expected of them."""
     if not expected:
         return
@@ -40,12 +43,15 @@ def note_runs(connection: Connection, expected: Expected, which: str, parameters
     if runs:
         count_events(connection, [*_paces(expected, runs), *_made_up(connection, expected, runs)])
         count_events(connection, _overlaps(connection, expected, runs))
+        lost = {name: [run.started_at_ns for run in those if run.status == "lost"] for name, those in runs.items()}
+        first_ns = {name: min(starts_ns) for name, starts_ns in lost.items() if starts_ns}
+        miss_skipped(connection, expected, first_ns, run_lost_after_ns)
 
 
-def note_running(connection: Connection, expected: Expected, now_ns: int) -> None:
+def note_running(connection: Connection, expected: Expected, now_ns: int, run_lost_after_ns: int) -> None:
     """The same for runs under way; remembers that all is judged as of `now_ns`."""
     if expected:
-        note_runs(connection, expected, f"{IS_UNFOLDED} AND status = 'running'", {})
+        note_runs(connection, expected, f"{IS_UNFOLDED} AND status = 'running'", {}, run_lost_after_ns)
         state.put(connection, JUDGED_AT, str(max(now_ns, state.get_integer(connection, JUDGED_AT))))
 
 

@@ -18,11 +18,12 @@ from reporter import state
 from reporter.fold.declared import Expected, read_declared
 from reporter.fold.ends import IS_UNFOLDED, go_by_keys
 from reporter.fold.job_events import Event, count_events
-from reporter.fold.some_runs import started_since, starts_between, under_way_since, watched
+from reporter.fold.skipped import told_skipped
+from reporter.fold.some_runs import started_since, starts_between, watched
 from reporter.lease import Lease
 from reporter.schedule.due import GAPS, Cron, Every, Observed, rhythm
 from reporter.schedule.expectation import Expectation
-from reporter.schedule.judge import Judgement, Missed, Span, judge_cron, judge_rhythm, skipped
+from reporter.schedule.judge import Judgement, Missed, judge_cron, judge_rhythm
 from reporter.schedule.timetable import Timetable
 from reporter.store import Store
 
@@ -162,23 +163,12 @@ def _with_skipped(
 ) -> dict[str, Judgement]:
     """Judgements of jobs that may not run as often at once as they like, where something is missed."""
     missed = {
-        name: found for name, found in judged.items() if found.missed and expected[name].max_concurrent is not None
+        name: found.missed
+        for name, found in judged.items()
+        if found.missed and expected[name].max_concurrent is not None
     }
-    first_ns = {name: found.missed[0].due_at_ns for name, found in missed.items()}
-    spans = under_way_since(connection, first_ns)
-    told = {}
-    for name, found in missed.items():
-        job = expected[name]
-        longest_ns = run_lost_after_ns if job.max_duration_ns is None else job.max_duration_ns
-        those = [  # one that is not declared lost yet is under way no longer, either
-            Span(run.started_at_ns, run.run_id, run.ended_at_ns or run.started_at_ns + longest_ns)
-            for run in spans.get(name, ())
-        ]
-        assert job.schedule is not None
-        assert job.max_concurrent is not None
-        few = skipped(job.schedule, job.start_grace_ns, found.missed, those, job.max_concurrent)
-        told[name] = found._replace(missed=tuple(few))
-    return told
+    told = told_skipped(connection, expected, missed, run_lost_after_ns)
+    return {name: judged[name]._replace(missed=tuple(few)) for name, few in told.items()}
 
 
 def _keep_judgements(connection: Connection, judged: Mapping[str, Judgement]) -> None:

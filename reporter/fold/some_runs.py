@@ -134,7 +134,7 @@ def under_way_since(connection: Connection, from_ns: Mapping[str, int]) -> Runs:
     }
     longest_ns = state.get_integer(connection, LONGEST_RUN)
     since_ns = {name: min(ns - longest_ns, running.get(name, ns)) for name, ns in from_ns.items()}
-    return started_since(connection, since_ns, "started_at_ns, run_id, ended_at_ns")
+    return started_since(connection, since_ns, "started_at_ns, run_id, ended_at_ns, status")
 
 
 def _of(table: str, columns: str) -> str:

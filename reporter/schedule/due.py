@@ -10,20 +10,20 @@ Schedulers differ there, so whoever starts the run as late as any other reading 
 Anything else (`*/15 * * * *`, `30 * * * *`) goes on by elapsed time: again in an hour that is repeated, never in one that is
 skipped.
 
-Days on which no clock changes are counted in integers, which is twenty times as fast as cronsim.
+Days on which no clock changes are counted in integers, which is twenty times as fast as cronsim, and so are the stretches
+between changes on others: cronsim steps whole hours there, and loses minutes where clocks change by half of one.
 
-Source: `cron(8)` of Debian, "Notes on DST"; cronsim, https://github.com/cuu508/cronsim, which follows it.
+Source: `cron(8)` of Debian, "Notes on DST"; cronsim, https://github.com/cuu508/cronsim, reads the expressions.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from copy import copy
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
-from functools import lru_cache
-from itertools import pairwise, takewhile
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache, partial
+from itertools import chain, pairwise, takewhile
 from statistics import median_low
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -104,24 +104,35 @@ class Cron:
                 while (offset := _offset(self.timezone, day)) is None:
                     day += 1
                 end_ns = (day * _DAY - offset) * _NS
-                for due in self._where_clocks_change(begin_ns):
-                    if due.at_ns >= end_ns:
-                        break
-                    yield due
+                yield from self._where_clocks_change(begin_ns, end_ns)
             last_ns = max(at_ns, (day * _DAY - offset) * _NS - 1)
 
-    def _where_clocks_change(self, at_ns: int) -> Iterator[Due]:
-        """The same, slower: whatever the clock does."""
-        sim = copy(_parsed(self.expression, self.timezone)[0])
-        sim.dt = datetime.fromtimestamp(at_ns // _NS, _zone(self.timezone))
-        if sim.fixup_tz is not None:
-            sim.dt = sim.dt.replace(tzinfo=None, fold=0)
-        last_ns = at_ns
-        for moment in sim:
-            due = _due(sim, moment)
-            if due.at_ns > last_ns:  # else it is the first of two, and the clock showed the second
-                last_ns = due.at_ns
-                yield due
+    def _where_clocks_change(self, begin_ns: int, end_ns: int) -> Iterator[Due]:
+        """The same from after a moment to before another, slower: whatever the clock does."""
+        is_time_of_day = not any(field.startswith("*") for field in self.expression.split()[:2])
+        for stretch in chain.from_iterable(_stretches(self.timezone, day) for day in _days(begin_ns, end_ns)):
+            dues = [
+                Due(at_s * _NS, at_s * _NS) for at_s in self._between(stretch.begin_s, stretch.end_s, stretch.offset)
+            ]
+            if is_time_of_day:
+                dues = [due for due in map(self._with_second, dues) if due is not None]
+                in_gap = self._between(stretch.begin_s, stretch.begin_s + stretch.gap, stretch.offset - stretch.gap)
+                if next(in_gap, None) is not None and (not dues or dues[0].at_ns > stretch.begin_s * _NS):
+                    dues.insert(0, Due(stretch.begin_s * _NS, (stretch.begin_s + stretch.gap) * _NS))
+            yield from (due for due in dues if begin_ns < due.at_ns < end_ns)
+
+    def _between(self, begin_s: int, end_s: int, offset: int) -> Iterator[int]:
+        """The moments it names from one to before another, by a clock that is so far ahead of UTC."""
+        _, times, days = _parsed(self.expression, self.timezone)
+        for day in range((begin_s + offset) // _DAY, (end_s - 1 + offset) // _DAY + 1):
+            if _has_day(days, day):
+                moments = (day * _DAY + second - offset for second in times)
+                yield from (at_s for at_s in moments if begin_s <= at_s < end_s)
+
+    def _with_second(self, due: Due) -> Due | None:
+        """A time of day with its second reading; none if it is that."""
+        moment = datetime.fromtimestamp(due.at_ns // _NS, _zone(self.timezone))
+        return None if moment.fold else Due(due.at_ns, int(moment.replace(fold=1).timestamp()) * _NS)
 
     def is_due(self, at_ns: int) -> bool:
         """Whether a run is due in the minute of a moment."""
@@ -262,8 +273,7 @@ def _offset(timezone: str, day: int) -> int | None:
 
 @lru_cache(maxsize=100_000)
 def _utc_offset(timezone: str, at_s: int) -> int:
-    offset = datetime.fromtimestamp(at_s, _zone(timezone)).utcoffset()
-    return 0 if offset is None else int(offset.total_seconds())
+    return _read_offset(_zone(timezone), at_s)
 
 
 @lru_cache(maxsize=1_000)
@@ -271,15 +281,38 @@ def _zone(name: str) -> tzinfo:  # cronsim knows UTC itself, and is faster with 
     return UTC if name == "UTC" else ZoneInfo(name)
 
 
-def _due(sim: CronSim, moment: datetime) -> Due:
-    at_ns = int(moment.timestamp()) * _NS
-    if sim.fixup_tz is None:
-        return Due(at_ns, at_ns)
-    second = moment.replace(fold=1)
-    if second.utcoffset() != moment.utcoffset():  # it exists twice
-        return Due(at_ns, int(second.timestamp()) * _NS)
-    if moment.minute in sim.minutes and moment.hour in sim.hours:
-        return Due(at_ns, at_ns)
-    before = (moment.astimezone(UTC) - timedelta(seconds=1)).astimezone(moment.tzinfo)
-    gap = (moment.utcoffset() or timedelta()) - (before.utcoffset() or timedelta())
-    return Due(at_ns, at_ns + int(gap.total_seconds()) * _NS)
+class _Stretch(NamedTuple):
+    """A part of a UTC day through which a clock is as far ahead of UTC, in seconds."""
+
+    begin_s: int
+    end_s: int
+    offset: int
+    gap: int  # by how much it went forward at the beginning
+
+
+def _days(begin_ns: int, end_ns: int) -> range:
+    return range(begin_ns // _NS // _DAY, end_ns // _NS // _DAY + 1)
+
+
+@lru_cache(maxsize=10_000)
+def _stretches(timezone: str, day: int) -> tuple[_Stretch, ...]:
+    zone, begin_s, gap = _zone(timezone), day * _DAY, 0
+    offset = _read_offset(zone, begin_s - 1)
+    found = []
+    for hour_s in range(begin_s, begin_s + _DAY, 3600):
+        after = _read_offset(zone, hour_s + 3599)
+        if after != offset:
+            is_after = partial(_is_ahead, zone, after)
+            change_s = hour_s + bisect_left(range(hour_s, hour_s + 3600), True, key=is_after)
+            found.append(_Stretch(begin_s, change_s, offset, gap))
+            begin_s, offset, gap = change_s, after, after - offset
+    return (*found, _Stretch(begin_s, (day + 1) * _DAY, offset, gap))
+
+
+def _is_ahead(zone: tzinfo, offset: int, at_s: int) -> bool:
+    return _read_offset(zone, at_s) == offset
+
+
+def _read_offset(zone: tzinfo, at_s: int) -> int:
+    offset = datetime.fromtimestamp(at_s, zone).utcoffset()
+    return 0 if offset is None else int(offset.total_seconds())

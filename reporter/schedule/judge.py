@@ -8,6 +8,7 @@ it started later                     missed within its grace, and made up for by
 none started                         missed
 
 Where no more runs may be under way at once, and as many were when it was due, none could start: it was skipped, not missed.
+A run that died was in nobody's way, although it was lost only later: what was skipped for it was missed.
 
 A rhythm (`every`, `observed`) has no due times of its own: each start makes the next one, and a missed one does, too.
 """
@@ -181,14 +182,32 @@ def skipped(
     schedule: Schedule, grace_ns: int, missed: Sequence[Missed], spans: Sequence[Span], max_concurrent: int
 ) -> list[Missed]:
     """The same, where those are "skipped" that were due, by any reading, while as many runs were under way as may be."""
-    starts_ns = sorted(span.started_at_ns for span in spans)
-    ends_ns = sorted(span.ended_at_ns for span in spans if span.ended_at_ns is not None)
+    in_the_way = _in_the_way(spans, max_concurrent)
+    starts_ns = sorted(start_ns for start_ns, _ in in_the_way)
+    ends_ns = sorted(end_ns for _, end_ns in in_the_way)
     found = []
     for one in missed:
-        readings_ns = {one.due_at_ns, one.over_at_ns - grace_ns} if isinstance(schedule, Cron) else {one.due_at_ns}
+        latest_ns = max(one.due_at_ns, one.over_at_ns - grace_ns)  # by a grace that may be another by now
+        readings_ns = {one.due_at_ns, latest_ns} if isinstance(schedule, Cron) else {one.due_at_ns}
         under_way = max(bisect_left(starts_ns, due_ns) - bisect_right(ends_ns, due_ns) for due_ns in readings_ns)
         found.append(one._replace(kind="skipped") if under_way >= max_concurrent else one)
     return found
+
+
+def _in_the_way(spans: Iterable[Span], max_concurrent: int) -> list[tuple[int, float]]:
+    """From when to when each run may have kept others from starting: until one started although there was no room.
+
+    Then one of those had died, or is nobody's obstacle, and the oldest is taken for it.
+    """
+    found: list[tuple[int, float]] = []
+    under_way: list[tuple[int, float]] = []
+    for start_ns, _, end_ns in sorted(spans, key=lambda span: span[:2]):
+        found += [one for one in under_way if one[1] <= start_ns]
+        under_way = [one for one in under_way if one[1] > start_ns]
+        if len(under_way) >= max_concurrent:
+            found.append((under_way.pop(0)[0], start_ns))
+        under_way.append((start_ns, float("inf") if end_ns is None else end_ns))
+    return [(start_ns, end_ns) for start_ns, end_ns in found + under_way if end_ns > start_ns]
 
 
 def pace(expected: Expectation, status: str, duration_ns: int | None) -> str | None:

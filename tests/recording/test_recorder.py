@@ -606,3 +606,12 @@ def test_recording_imports_nothing_but_the_standard_library_and_not_much_of_it(t
     assert loaded <= set(sys.stdlib_module_names)
     heavy = {"json", "uuid", "dataclasses", "typing", "contextlib", "logging", "threading", "re", "inspect", "asyncio"}
     assert not loaded & heavy
+
+
+@pytest.mark.parametrize("items", [-5, float("nan"), True, pytest.param(10**5_000, id="5,001 digits"), "many"])
+def test_items_that_are_no_count_are_told_and_the_run_ends_all_the_same(items: Any, capsys: Any) -> None:
+    sink = MemorySink()
+    with Recorder(sink=sink).job("nightly") as run:
+        run.items = items
+    assert [(run["status"], run.get("items")) for run in sink.runs] == [("running", None), ("success", None)]
+    assert "nightly: items=" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -263,6 +263,31 @@ def test_a_response_that_is_streamed_is_a_run_until_its_last_chunk() -> None:
         ("stream", "failed", "ValueError"), ("asynchronous", "failed", "ValueError"),
     ]  # fmt: skip
     assert [call["batch_job"] for call in sink.calls if call["operation"] == "chunk"] == ["stream"] * 5
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_what_the_consumer_of_a_stream_sends_and_throws_reaches_the_function(wrapped: bool) -> None:
+    sink = MemorySink()
+    heard: list[object] = []
+
+    async def conversation() -> AsyncGenerator[int, str]:
+        heard.append((yield 1))
+        try:
+            yield 2
+        except KeyError as error:
+            heard.append(error)
+            yield 3
+
+    begin = handler("talk", recorder=reporter.Recorder(sink=sink))(conversation) if wrapped else conversation
+    thrown = KeyError("k")
+
+    async def consume() -> list[int]:
+        talk = begin()
+        return [await anext(talk), await talk.asend("hello"), await talk.athrow(thrown), *[rest async for rest in talk]]
+
+    assert asyncio.run(consume()) == [1, 2, 3]
+    assert (heard, heard[1] is thrown) == (["hello", thrown], True)
+    assert [run["status"] for run in ended(sink)] == ["success"] * wrapped
 
 
 def test_an_event_loop_does_not_wait_for_the_database(own_postgres: Postgres) -> None:

@@ -53,14 +53,15 @@ def test_runs_and_due_times_are_told_as_brute_force_tells_them(
     place.tick(BEGIN_NS)
     end_ns = BEGIN_NS + MINUTES * MINUTE_NS
     before_ns = BEGIN_NS
-    for now_ns in [*(BEGIN_NS + second * 10**9 for second in sorted(ticks)), end_ns]:
+    moments = [*(BEGIN_NS + second * 10**9 for second in sorted(ticks)), end_ns]
+    for now_ns in moments:
         bring_in(place.store, tmp_path, [fact for run in facts for fact in _told(run, before_ns, now_ns)])
         place.tick(now_ns)
         before_ns = now_ns
     counted = place.counts("a")
     for as_of_ns in (end_ns, end_ns - back * MINUTE_NS):
         (told,) = place.report(as_of_ns).jobs
-        events = list(_events(expected, facts, end_ns, as_of_ns))
+        events = list(_events(expected, facts, moments, as_of_ns))
         assert told.missed_runs_at_ns == tuple(sorted(due for kind, due, _ in events if kind == "open"))
         assert told.skipped_runs_at_ns == tuple(sorted(due for kind, due, _ in events if kind == "skipped"))
         counts = Counter(kind for kind, _, became_ns in events if became_ns < as_of_ns)
@@ -94,20 +95,39 @@ def _told(run: dict[str, Any], after_ns: int, until_ns: int) -> list[dict[str, A
     return told
 
 
-def _events(expected: Expectation, facts: list[dict[str, Any]], now_ns: int, as_of_ns: int) -> Any:
-    """(kind, due time, when it became so) of everything, and "open" for what was still missed as of a moment."""
+def _runs_at(expected: Expectation, facts: list[dict[str, Any]], now_ns: int) -> list[Any]:
+    """(start, id, end, status, due time that it names) of each run, as a reporter knows them at a moment."""
     assert expected.max_duration_ns is not None
-    assert expected.max_concurrent is not None
     runs = []
     for fact in facts:
         end_ns, status = fact["ended_at_ns"], fact["status"]
         deadline_ns = fact["started_at_ns"] + expected.max_duration_ns
-        if end_ns is None and deadline_ns <= now_ns:
-            end_ns, status = deadline_ns, "lost"
         if end_ns is None or end_ns > now_ns:
-            end_ns, status = None, "running"
+            end_ns, status = (deadline_ns, "lost") if deadline_ns <= now_ns else (None, "running")
         runs.append((fact["started_at_ns"], fact["run_id"], end_ns, status, fact.get("scheduled_for_ns")))
-    runs.sort()
+    return sorted(runs)
+
+
+def _is_skipped(expected: Expectation, facts: list[dict[str, Any]], now_ns: int, at_ns: int) -> bool:
+    """Whether as many runs as may be kept others from starting at `at_ns`, by what is known at `now_ns`."""
+    assert expected.max_concurrent is not None
+    held: list[float] = []  # when the run in each slot ends, the oldest first
+    for start_ns, _, end_ns, status, _ in _runs_at(expected, facts, now_ns):
+        if start_ns < at_ns:
+            held = [end for end in held if end > start_ns]
+            if len(held) == expected.max_concurrent:  # it started, so there was room
+                held.pop(0)
+            if status != "lost":
+                held.append(float("inf") if end_ns is None else end_ns)
+    return sum(end > at_ns for end in held) == expected.max_concurrent
+
+
+def _events(expected: Expectation, facts: list[dict[str, Any]], ticks: list[int], as_of_ns: int) -> Any:
+    """(kind, due time, when it became so) of everything, and "open" for what was still missed as of a moment."""
+    now_ns = ticks[-1]
+    assert expected.max_duration_ns is not None
+    assert expected.max_concurrent is not None
+    runs = _runs_at(expected, facts, now_ns)
     for start_ns, run_id, end_ns, status, _ in runs:
         others = sum((s, i) < (start_ns, run_id) and (e is None or e > start_ns) for s, i, e, *_ in runs)
         if others >= expected.max_concurrent:
@@ -125,8 +145,11 @@ def _events(expected: Expectation, facts: list[dict[str, Any]], now_ns: int, as_
         if over_ns > now_ns or (start_ns is not None and start_ns <= over_ns):
             continue
         readings = {due_ns, over_ns - expected.start_grace_ns}
-        under_way = max(sum(s < at_ns and (e is None or e > at_ns) for s, _, e, *_ in runs) for at_ns in readings)
-        is_skipped = under_way >= expected.max_concurrent
+        is_skipped = all(
+            any(_is_skipped(expected, facts, tick_ns, at_ns) for at_ns in readings)
+            for tick_ns in ticks
+            if tick_ns >= over_ns
+        )
         if not is_skipped:
             yield "missed", due_ns, over_ns
         if start_ns is not None:

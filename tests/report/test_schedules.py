@@ -348,7 +348,7 @@ def test_a_run_that_waited_for_the_one_before_it_is_late_and_neither_missed_nor_
 
 
 @pytest.mark.parametrize("ticks", [(), range(13, 24)])
-def test_a_killed_run_is_in_the_way_of_others_until_it_is_lost_however_seldom_the_reporter_comes(
+def test_what_was_skipped_for_a_run_that_is_lost_was_missed_however_seldom_the_reporter_comes(
     placed: Placed, ticks: Iterable[int]
 ) -> None:
     place = placed(
@@ -358,11 +358,33 @@ def test_a_killed_run_is_in_the_way_of_others_until_it_is_lost_however_seldom_th
     place.tick("2026-11-01T11:30Z")
     for job in ("sync", "interval"):
         place.run(job, "2026-11-01T12:00Z")
-    for hour in (*ticks, 23):
-        place.tick(f"2026-11-01T{hour}:30Z")
-    for told in (place.job(job, "2026-11-01T23:40Z") for job in ("sync", "interval")):
-        assert told["skipped_runs"] == [f"2026-11-01T{hour}:00:00Z" for hour in (13, 14, 15)]
-        assert told["missed_runs"] == [f"2026-11-01T{hour}:00:00Z" for hour in range(16, 24)]
+    for hour in ticks:
+        told = place.job("sync", f"2026-11-01T{hour}:20Z")
+        due = [f"2026-11-01T{hour}:00:00Z" for hour in range(13, hour + 1)]
+        assert (told["missed_runs"], told["skipped_runs"]) == ((due, []) if hour > 15 else ([], due))
+        assert told["state"] == ("missed" if hour > 15 else "running")
+    for minute in (30, 31, 31, 40):
+        for told in (place.job(job, f"2026-11-01T23:{minute}Z") for job in ("sync", "interval")):
+            assert told["skipped_runs"] == []
+            assert told["missed_runs"] == [f"2026-11-01T{hour}:00:00Z" for hour in range(13, 24)]
+            assert place.counts(told["batch_job"])["missed"] == 11
+
+
+def test_a_run_beside_which_a_later_one_started_is_in_nobodys_way(placed: Placed) -> None:
+    place = placed(
+        one={"schedule": "0 * * * *", "max_concurrent": 1}, two={"schedule": "0 * * * *", "max_concurrent": 2}
+    )
+    place.tick("2026-11-01T12:00Z")
+    for name in ("one", "two"):
+        place.run(name, "2026-11-01T13:00Z")  # and was killed
+        place.run(name, "2026-11-01T14:00Z", "2026-11-01T14:10Z")
+    told = place.job("one", "2026-11-01T16:30Z")
+    assert (told["state"], told["skipped_runs"]) == ("missed", [])
+    assert told["missed_runs"] == ["2026-11-01T15:00:00Z", "2026-11-01T16:00:00Z"]
+    for name in ("one", "two"):  # a long one, with room for one beside it
+        place.run(name, "2026-11-01T16:40Z")
+    assert place.job("one", "2026-11-01T17:30Z")["skipped_runs"] == ["2026-11-01T17:00:00Z"]
+    assert place.job("two", "2026-11-01T17:30Z")["skipped_runs"] == ["2026-11-01T17:00:00Z"]
 
 
 def test_a_run_may_start_long_before_the_due_time_that_it_names(placed: Placed) -> None:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from cronsim import CronSim
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reporter.schedule.due import Cron, Every, Observed, Rhythm, parse_schedule, rhythm
@@ -91,11 +91,78 @@ def test_due_times_are_cronsims_in_order_and_from_any_moment_the_same(
     assert all(second * NS < a.at_ns < b.at_ns for a, b in pairwise(found))
     assert all(due.at_ns <= due.latest_ns <= due.at_ns + 2 * 3600 * NS for due in found)
     assert next(cron.after(first.at_ns)) == next(cron.after(after.at_ns - 1)) == after
-    zoned = datetime.fromtimestamp(second, UTC if zone == "UTC" else ZoneInfo(zone)) - timedelta(days=2)
-    slow = (int(moment.timestamp()) * NS for moment in CronSim(cron.expression, zoned))
-    assert [due.at_ns for due in found[:10]] == [
-        ns for ns, _ in zip((n for n in slow if n > second * NS), range(10), strict=False)
-    ]
+    if zone in ("UTC", "Asia/Kathmandu") or not any(field.startswith("*") for field in fields[:2]):
+        zoned = datetime.fromtimestamp(second, UTC if zone == "UTC" else ZoneInfo(zone)) - timedelta(days=2)
+        slow = (int(moment.timestamp()) * NS for moment in CronSim(cron.expression, zoned))
+        assert [due.at_ns for due in found[:10]] == [
+            ns for ns, _ in zip((n for n in slow if n > second * NS), range(10), strict=False)
+        ]
+
+
+CHANGES = (  # a week before clocks change, and some have two changes near
+    ("Europe/Berlin", "2026-03-24"), ("Europe/Berlin", "2026-10-20"), ("America/New_York", "2026-10-27"),
+    ("Africa/Cairo", "2026-04-20"), ("Africa/Cairo", "2026-10-26"), ("Australia/Lord_Howe", "2024-04-03"),
+    ("Australia/Lord_Howe", "2026-09-30"), ("America/Santiago", "2027-09-01"), ("America/Santiago", "2025-09-03"),
+    ("America/Havana", "2027-03-10"), ("Atlantic/Azores", "2027-03-24"), ("Antarctica/Troll", "2027-03-24"),
+    ("Africa/Casablanca", "2026-02-11"), ("Pacific/Apia", "2011-12-27"), ("America/St_Johns", "2026-10-28"),
+)  # fmt: skip
+
+
+def brute_force(expression: str, zone: str, begin_s: int, end_s: int) -> list[int]:
+    """The due times in a time, minute by minute."""
+    sim = CronSim(expression, datetime(2026, 1, 1, tzinfo=UTC))
+    is_wildcard = any(field.startswith("*") for field in expression.split()[:2])
+
+    def matches(local: datetime) -> bool:
+        return (
+            local.minute in sim.minutes
+            and local.hour in sim.hours
+            and local.month in sim.months
+            and sim.match_day(local)
+        )
+
+    found = []
+    before = datetime.fromtimestamp(begin_s - 60, ZoneInfo(zone)).replace(tzinfo=None)
+    for at_s in range(begin_s, end_s, 60):
+        moment = datetime.fromtimestamp(at_s, ZoneInfo(zone))
+        local = moment.replace(tzinfo=None, fold=0)
+        between = [before + timedelta(minutes=1 + n) for n in range(int((local - before).total_seconds()) // 60 - 1)]
+        before = local
+        is_first = matches(local) and not moment.fold
+        if matches(local) if is_wildcard else is_first or any(map(matches, between)):
+            found.append(at_s * NS)
+    return found
+
+
+_any_field = st.one_of(
+    st.just("*"), st.sampled_from(["*/2", "*/5", "*/10", "*/15", "*/30"]), st.integers(0, 23).map(str),
+    st.lists(st.integers(0, 5), min_size=1, max_size=4).map(lambda numbers: ",".join(map(str, numbers))),
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    minute=_any_field, hour=_any_field, days=st.sampled_from(["* *", "* 0", "*/2 *", "3 0", "1-15 *"]),
+    change=st.sampled_from(CHANGES), begin=st.integers(0, 6 * 1440),
+)  # fmt: skip
+@example("*/30", "23", "* *", ("Australia/Lord_Howe", "2024-04-03"), 2 * 1440)
+@example("*/15", "2", "* *", ("Australia/Lord_Howe", "2024-04-03"), 2 * 1440)
+@example("*/10", "*/2", "* *", ("Australia/Lord_Howe", "2024-04-03"), 2 * 1440)
+@example("*/15", "1,2,3", "* 0", ("America/Santiago", "2027-09-01"), 3 * 1440)
+@example("*/2", "0", "* 0", ("America/Havana", "2027-03-10"), 3 * 1440)
+@example("*", "0,2", "*/2 *", ("America/Santiago", "2025-09-03"), 3 * 1440)
+@example("*/5", "*/2", "3 0", ("Atlantic/Azores", "2027-03-24"), 3 * 1440)
+@example("30", "0", "* *", ("Pacific/Apia", "2011-12-27"), 1440)
+def test_where_clocks_change_due_times_are_those_of_brute_force(
+    minute: str, hour: str, days: str, change: tuple[str, str], begin: int
+) -> None:
+    zone, date = change
+    day, weekday = days.split()
+    expression = f"{minute} {hour} {day} * {weekday}"
+    begin_s = at(f"{date}T00:00Z") // NS + begin * 60
+    end_s = begin_s + 3 * 86_400
+    dues = takewhile(lambda due: due.at_ns < end_s * NS, Cron(expression, zone).after(begin_s * NS - 1))
+    assert [due.at_ns for due in dues] == brute_force(expression, zone, begin_s, end_s)
 
 
 def test_a_rhythm_is_that_of_the_last_starts() -> None:
