@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
@@ -21,7 +22,7 @@ from reporter.fold.job_events import Event, count_events
 from reporter.fold.skipped import told_skipped
 from reporter.fold.some_runs import started_since, starts_between, watched
 from reporter.lease import Lease
-from reporter.schedule.due import GAPS, Cron, Every, Observed, rhythm
+from reporter.schedule.due import GAPS, WATCHED_NS, Cron, Every, Observed, rhythm
 from reporter.schedule.expectation import Expectation
 from reporter.schedule.judge import Judgement, Missed, judge_cron, judge_rhythm
 from reporter.schedule.timetable import Timetable
@@ -138,19 +139,38 @@ def _judge_rhythms(
     since = {name: row.judged_until_ns - _EARLIER_NS for name, row in rows.items() if name not in observed}
     runs = dict(started_since(connection, since, "started_at_ns"))
     runs |= watched(connection, observed, now_ns + 1, "started_at_ns")
+    missed = _missed(connection, {name: ns - WATCHED_NS for name, ns in observed.items()})
     return {
-        name: _judge_rhythm(expected[name], row, [run.started_at_ns for run in runs.get(name, ())], now_ns, most)
+        name: _judge_rhythm(
+            expected[name], row, [run.started_at_ns for run in runs.get(name, ())], missed.get(name, ()), now_ns, most
+        )
         for name, row in rows.items()
     }
 
 
-def _judge_rhythm(job: Expectation, row: Row[Any], starts_ns: Sequence[int], now_ns: int, most: int) -> Judgement:
+def _missed(connection: Connection, since_ns: Mapping[str, int]) -> Mapping[str, Sequence[int]]:
+    """Each job's due times since its moment that were missed and not made up for, in order."""
+    found: defaultdict[str, list[int]] = defaultdict(list)
+    for row in connection.execute(
+        text(
+            "SELECT batch_job, due_at_ns FROM job_events WHERE at_ns >= :since AND kind = 'missed' AND made_up_at_ns IS NULL"
+            " ORDER BY due_at_ns"
+        ),
+        {"since": min(since_ns.values(), default=_FOREVER_NS)},
+    ):
+        found[row.batch_job].append(row.due_at_ns)
+    return found
+
+
+def _judge_rhythm(
+    job: Expectation, row: Row[Any], starts_ns: Sequence[int], missed_ns: Sequence[int], now_ns: int, most: int
+) -> Judgement:
     assert isinstance(job.schedule, Every | Observed)
     starts_ns = [start_ns for start_ns in starts_ns if start_ns <= now_ns]
     judged_ns = int(row.judged_until_ns)
     before_ns = starts_ns[: bisect_right(starts_ns, judged_ns)]
     # of gaps that are to be judged, none is a measure for them, unless nothing else is known
-    observed = rhythm(job.schedule, before_ns if len(before_ns) > GAPS else starts_ns)
+    observed = rhythm(job.schedule, [*(before_ns if len(before_ns) > GAPS else starts_ns)], missed_ns)
     if row.next_due_at_ns is None:  # nothing was due, as no rhythm was known
         judged_ns = max([judged_ns, *starts_ns[-1:]])
     if observed is None:

@@ -122,7 +122,7 @@ def read_jobs(
             judged = Judged(row.since_ns, row.judged_until_ns, row.next_due_at_ns, judged_at_ns)
         newest_ns = events.newest_missed(name, row)
         starts_ns = [run.started_at_ns for run in starts.get(name, ())]
-        standing = stand(job, _ran(last, as_of_ns), starts_ns, newest_ns, judged, as_of_ns)
+        standing = stand(job, _ran(last, as_of_ns), starts_ns, newest_ns, judged, as_of_ns, events.missed.get(name, ()))
         counted = {kind: count - events.later[name][kind] for kind, count in counts.get(name, {}).items()}
         is_retired = name in known and name not in declared
         jobs.append(

@@ -18,8 +18,8 @@ Source: `cron(8)` of Debian, "Notes on DST"; cronsim, https://github.com/cuu508/
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache, partial
@@ -51,6 +51,8 @@ GAPS = 10
 WATCHED_NS = 15 * UNITS_NS["d"]
 """For how long no gap that there was is too long: two weekends."""
 FEWEST_GAPS = 3
+UNEVEN = 3
+"""How many times as long as the median a gap is that is none of the usual ones."""
 KNOWN_NS = 7 * UNITS_NS["d"]
 """For how long a job has to be known before a pause that it never made is too long: every day of the week was seen."""
 
@@ -180,24 +182,38 @@ class Rhythm(NamedTuple):
     longest_ns: int
 
 
-def rhythm(schedule: Every | Observed, starts_ns: list[int]) -> Rhythm | None:
-    """The rhythm of a schedule, given starts in order; None where too few are known to observe one.
+def rhythm(schedule: Every | Observed, starts_ns: list[int], missed_ns: Sequence[int] = ()) -> Rhythm | None:
+    """The rhythm of a schedule, given starts and what was missed, in order; None where too few are known to observe one.
 
-    Observed is the median of the last gaps, and no gap is too long that is not longer than the longest of them, or of the last
-    15 days: a job that pauses at weekends is not missed there.  Of one whose starts do not span a week, nobody knows yet on
+    Observed is the median of the last gaps, or the longest of them that came twice where that is much longer.  No gap is too
+    long that is not longer than the longest of them, or of the last 15 days, in which nothing was missed: a job that pauses at
+    weekends is not missed there, and an outage is no measure.  Of one whose starts do not span a week, nobody knows yet on
     which days it pauses, so no gap is too long that is not longer than a week.
     """
     if isinstance(schedule, Every):
         return Rhythm(schedule.interval_ns, _on_any_day(schedule.interval_ns))
     last = starts_ns[-GAPS - 1 :]
-    gaps = [later - earlier for earlier, later in pairwise(last) if later > earlier]
+    gaps = sorted(later - earlier for earlier, later in pairwise(last) if later > earlier)
     if len(gaps) < FEWEST_GAPS:
         return None
     recent = starts_ns[bisect_left(starts_ns, starts_ns[-1] - WATCHED_NS) :]
-    longest_ns = max(*gaps, *(later - earlier for earlier, later in pairwise(recent)))
+    usual_ns = _without_missed(last, missed_ns)  # but if all gaps are now as long, that is how it is
+    interval_ns = median_low(gaps)
+    if len(usual_ns) > 1 and usual_ns[-2] > UNEVEN * interval_ns:
+        interval_ns = usual_ns[-2]
+    longest_ns = max(interval_ns, *usual_ns[-1:], *_without_missed(recent, missed_ns)[-1:])
     if starts_ns[-1] - starts_ns[0] < KNOWN_NS:
         longest_ns = max(longest_ns, KNOWN_NS)
-    return Rhythm(median_low(gaps), _on_any_day(longest_ns))
+    return Rhythm(interval_ns, _on_any_day(longest_ns))
+
+
+def _without_missed(starts_ns: Sequence[int], missed_ns: Sequence[int]) -> list[int]:
+    """The gaps between starts in which nothing was missed, the longest last."""
+    return sorted(
+        later - earlier
+        for earlier, later in pairwise(starts_ns)
+        if bisect_left(missed_ns, later) == bisect_right(missed_ns, earlier) and later > earlier
+    )
 
 
 def _on_any_day(gap_ns: int) -> int:

@@ -55,11 +55,13 @@ def stand(
     missed_due_ns: int | None,
     judged: Judged | None,
     as_of_ns: int,
+    missed_ns: Sequence[int] = (),
 ) -> Standing:
     """A job as of `as_of_ns`.
 
     `last` is the run that started last, `starts_ns` the latest starts in order (a rhythm may be observed in them) and
-    `missed_due_ns` the last due time that was missed and not made up for; all before `as_of_ns`.
+    `missed_due_ns` the last due time that was missed and not made up for, `missed_ns` the latest ones, in order; all before
+    `as_of_ns`.
     """
     state = outcome(expected, last)
     if judged is None or expected.schedule is None:
@@ -71,7 +73,7 @@ def stand(
         pending_ns = _pending(expected.schedule, expected.start_grace_ns, judged, now_ns)
         next_ns = _next_due(expected.schedule, judged, as_of_ns)
     else:
-        observed = rhythm(expected.schedule, [*starts_ns])
+        observed = rhythm(expected.schedule, [*starts_ns], missed_ns)
         if observed is None:
             return Standing(state, None)
         began_ns = max(judged.since_ns, last.started_at_ns if last else 0)

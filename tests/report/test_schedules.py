@@ -588,3 +588,42 @@ def test_what_is_expected_is_pushed_and_the_counters_of_a_missed_run_stand_besid
         "batch_job_running": 0, "batch_job_state": 1, "batch_job_late_runs_total": 0, "batch_job_overlaps_total": 0,
         "batch_job_overruns_total": 0,
     }  # fmt: skip
+
+
+def test_an_outage_teaches_an_observed_rhythm_no_patience(placed: Placed) -> None:
+    place = placed(sync={"schedule": "observed"})
+    begin_ns = at("2026-11-01T00:00Z")
+    place.tick(begin_ns)
+    place.runs("sync", [begin_ns + hour * HOUR_NS for hour in range(1, 24 * 9)])
+    place.tick(begin_ns + 9 * DAY_NS)
+    assert len(place.job("sync", begin_ns + 11 * DAY_NS - HOUR_NS // 2)["missed_runs"]) == 48  # it was dead meanwhile
+    for day in (11, 12):
+        place.runs("sync", [begin_ns + day * DAY_NS + hour * HOUR_NS for hour in range(24)])
+        assert place.job("sync", begin_ns + (day + 1) * DAY_NS - HOUR_NS // 2)["state"] == "ok"
+    told = place.job("sync", begin_ns + 13 * DAY_NS + HOUR_NS // 2)
+    assert (told["state"], len(told["missed_runs"])) == ("missed", 49)
+
+
+def test_an_observed_rhythm_that_became_slower_is_learned(placed: Placed) -> None:
+    place = placed(sync={"schedule": "observed"})
+    begin_ns = at("2026-11-01T00:00Z")
+    place.tick(begin_ns)
+    place.runs("sync", [begin_ns + hour * HOUR_NS for hour in range(1, 24 * 9)])
+    place.tick(begin_ns + 9 * DAY_NS)
+    for day in range(9, 25):
+        place.runs("sync", [begin_ns + day * DAY_NS])
+        told = place.job("sync", begin_ns + day * DAY_NS + DAY_NS // 2)
+    assert (told["state"], told["missed_runs"][-1][:10] < "2026-11-18") == ("ok", True)
+
+
+def test_of_an_observed_rhythm_of_two_close_runs_a_day_no_more_is_missed_than_was(placed: Placed) -> None:
+    place = placed(sync={"schedule": "observed"})
+    begin_ns = at("2026-11-01T03:00Z")
+    place.tick(begin_ns - HOUR_NS)
+    for day in range(14):
+        place.runs("sync", [begin_ns + day * DAY_NS, begin_ns + day * DAY_NS + 5 * MINUTE_NS])
+        told = place.job("sync", begin_ns + day * DAY_NS + DAY_NS // 2)
+        assert (told["state"], told["missed_runs"]) == ("ok", []) or day < 7
+    assert place.job("sync", begin_ns + 14 * DAY_NS + HOUR_NS // 2)["state"] == "late"
+    told = place.job("sync", begin_ns + 16 * DAY_NS + 2 * HOUR_NS)
+    assert (told["state"], len(told["missed_runs"])) == ("missed", 3)

@@ -174,6 +174,6 @@ def test_a_rhythm_is_that_of_the_last_starts() -> None:
     working_days = [day * DAY_NS for week in range(3) for day in range(week * 7, week * 7 + 5)]
     assert rhythm(observed, working_days) == Rhythm(DAY_NS, 73 * 60 * MINUTE_NS)
     thrice = [day + hour * 60 * MINUTE_NS for day in working_days for hour in (8, 12, 16)]
-    assert rhythm(observed, thrice) == Rhythm(4 * 60 * MINUTE_NS, 65 * 60 * MINUTE_NS)
+    assert rhythm(observed, thrice) == Rhythm(16 * 60 * MINUTE_NS, 65 * 60 * MINUTE_NS)  # at night it rests, too
     assert rhythm(observed, working_days[:3]) is None
     assert rhythm(observed, working_days[:5]) == Rhythm(DAY_NS, (7 * 24 + 1) * 60 * MINUTE_NS)  # not known for a week
