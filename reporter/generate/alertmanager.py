@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from reporter.generate.alerts import STALE
-from reporter.generate.burning import SLO_BURN
 from reporter.generate.prometheus import as_yaml
 
 CONFIG = "alertmanager.yml"
@@ -45,8 +44,8 @@ def config_text(webhook: str, own_labels: Sequence[str]) -> str:
                 ),
                 _inhibits('severity="page",source="counters"', 'severity="ticket",source="counters"', slo),
                 # Counters are a cross-check: they speak where the pushed burn rates do not.
-                _inhibits(f'severity="page",alertname="{SLO_BURN}"', 'source="counters"', slo),
-                _inhibits(f'severity="ticket",alertname="{SLO_BURN}"', 'severity="ticket",source="counters"', slo),
+                _inhibits('severity="page",source="slo"', 'source="counters"', slo),
+                _inhibits('severity="ticket",source="slo"', 'severity="ticket",source="counters"', slo),
                 _inhibits(f'alertname="{STALE}"', 'source=~"slo|budget|job|calls|counters"', own_labels),
             ],
             "receivers": [page, ticket],
