@@ -103,6 +103,9 @@ LLM_WINDOW_TOKENS_PER_SECOND = _gauge(
     by_series=True,
 )
 LLM_WINDOW_CALLS = _gauge("llm_window_calls", "LLM calls that ended in the window.", "window", by_series=True)
+LLM_WINDOW_UNPRICED_CALLS = _gauge(
+    "llm_window_unpriced_calls", "LLM calls of the window whose cost is unknown.", "window", by_series=True
+)
 API_WINDOW_DURATION = _gauge(
     "api_window_duration_seconds",
     "Percentile of the window's durations of calls without a model, within 1 %.",
@@ -312,6 +315,7 @@ def _windows(calls: tuple[CallStats, ...]) -> _Samples:
             if not stats.llm:
                 continue
             yield LLM_WINDOW_CALLS, Sample(here, window.calls)
+            yield LLM_WINDOW_UNPRICED_CALLS, Sample(here, window.unpriced_calls)
             yield from _quantiles(LLM_WINDOW_TTFT, here, window.ttft_seconds)
             yield from _quantiles(LLM_WINDOW_TOKENS_PER_SECOND, here, window.tokens_per_second)
             if not window.is_unpriced:

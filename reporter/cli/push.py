@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import click
 
 from reporter import cycle
 from reporter.cli.root import Context, moment_option
 from reporter.cli.terminal import fold_progress
+from reporter.errors import ConfigError
+from reporter.slo.durations import MINUTE_NS
 
 
 @click.command()
@@ -25,6 +29,12 @@ def push(context: Context, as_of: str | None, dry_run: bool, no_fold: bool) -> N
       reporter push --dry-run | grep slo_burn_rate
     """
     as_of_ns = moment_option(as_of)
+    minutes_ago = time.time_ns() // MINUTE_NS - (as_of_ns - 1) // MINUTE_NS
+    if minutes_ago < 0:
+        raise ConfigError(
+            f"--as-of {as_of}: has not come yet, and numbers of the future would look fresh until then;"
+            f" `reporter report --as-of {as_of}` looks ahead, and sends nothing"
+        )
     with fold_progress() as progress:
         pushed = cycle.push(
             context.store,
@@ -39,6 +49,12 @@ def push(context: Context, as_of: str | None, dry_run: bool, no_fold: bool) -> N
         click.echo(pushed.body.decode(), nl=False)
         return
     click.echo(f"pushed {pushed.series} series as number {pushed.sequence}, {len(pushed.body)} bytes")
+    if minutes_ago > 1:
+        click.echo(
+            f"the gateway shows what was at {as_of}, {minutes_ago} minutes ago: where that is old to alerts, they are held and"
+            " ReporterStale fires; `reporter push` puts it right",
+            err=True,
+        )
     for note in pushed.notes:
         click.echo(note, err=True)
     if pushed.new_series:

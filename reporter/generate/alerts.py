@@ -19,15 +19,15 @@ from reporter.metrics import (
     JOB_LATE_RUNS,
     JOB_RUNS,
     JOB_STATE,
-    LLM_UNPRICED_REQUESTS,
     LLM_WINDOW_CALLS,
     LLM_WINDOW_DURATION,
     LLM_WINDOW_TOKENS_PER_SECOND,
+    LLM_WINDOW_UNPRICED_CALLS,
     RECORDER_TROUBLES,
     REGRESSIONS_HELD,
     SERIES_CAPPED,
 )
-from reporter.slo.durations import format_duration, parse_duration
+from reporter.slo.durations import format_duration, nearest, parse_duration
 from reporter.slo.spec import SLO
 
 STALE = "ReporterStale"
@@ -56,7 +56,8 @@ class JobAlert(NamedTuple):
             parts.append(f"{source.select(JOB_STATE, state=self.state)} == 1")
         if self.counted is not None:
             counter = source.select(self.counted.metric, **self.counted.labels)
-            parts.append(f"increase({counter}[1h]) > 0")
+            known = f"{source.select(JOB_STATE)} {source.known_since('1h')}"
+            parts.append(f"(increase({counter}[1h]) > 0 and on (batch_job) {known})")
         return f"max by (batch_job) ({' or '.join(parts)})"
 
 
@@ -156,7 +157,8 @@ def _of_calls(source: Source, limits: Limits) -> Iterator[AlertRule]:
         },
         held_for="10m",
     )
-    unpriced = f"sum by ({by}) (increase({source.select(LLM_UNPRICED_REQUESTS)}[1h])) > 0"
+    hour = nearest(limits.windows, "1h")
+    unpriced = f"sum by ({by}) ({source.select(LLM_WINDOW_UNPRICED_CALLS, window=hour)}) > 0"
     has_model = "model" in limits.labels
     yield AlertRule(
         alert="LLMCallsUnpriced",
@@ -165,7 +167,7 @@ def _of_calls(source: Source, limits: Limits) -> Iterator[AlertRule]:
         annotations={
             "summary": f"Calls ({what}) have no price, so every total that should have them is too low",
             "description": "; ".join(
-                ['About {{ $value | printf "%.0f" }} calls in the last hour', *_labels(limits.labels)]
+                [f'{{{{ $value | printf "%.0f" }}}} calls in the last {hour}', *_labels(limits.labels)]
             )
             + ".",
             "what_to_type": (
@@ -216,10 +218,11 @@ def _of_itself(source: Source) -> Iterator[AlertRule]:
             "what_to_type": "reporter push",
         },
     )
+    known = f"and on () {source.select(AS_OF)} {source.known_since('1h')}"
     for alert, expr, summary, command in (
         (
             "ReporterCountersHeld",
-            f"increase({source.select(REGRESSIONS_HELD)}[1h]) > 0",
+            f"increase({source.select(REGRESSIONS_HELD)}[1h]) > 0 {known}",
             "Counters were about to fall and were held: was the database restored, or history corrected?",
             "reporter push --dry-run",
         ),
@@ -231,7 +234,7 @@ def _of_itself(source: Source) -> Iterator[AlertRule]:
         ),
         (
             "ReporterRecordingTroubles",
-            f"sum by (trouble) (increase({source.select(RECORDER_TROUBLES)}[1h])) > 0",
+            f"sum by (trouble) (increase({source.select(RECORDER_TROUBLES)}[1h])) > 0 {known}",
             "Recorders had trouble ({{ $labels.trouble }}): facts may be missing",
             "reporter sql 'SELECT * FROM troubles ORDER BY at_ns DESC LIMIT 20'",
         ),

@@ -1,8 +1,9 @@
 """The SLOs' alerts as Prometheus computes them itself from `slo_events_total`: a cross-check of the pushed burn rates.
 
-It counts an event when it was folded rather than when it ended, knows nothing of exclusions, and needs history as long as the
-windows: where the two differ, the pushed ones are right.  It speaks only where the first alert does not, so that one outage
-pages once: Alertmanager inhibits it while that one fires, and it keeps quiet for a while after it ended.
+It counts an event when it was folded rather than when it ended, knows nothing of exclusions, and says nothing of a window
+before the counters are older than it: where the two differ, the pushed ones are right.  It speaks only where the first alert
+does not, so that one outage pages once: Alertmanager inhibits it while that one fires, and it keeps quiet for a while after
+it ended.
 """
 
 from __future__ import annotations
@@ -45,13 +46,14 @@ def _records(source: Source, slo: SLO) -> Iterator[RecordingRule]:
     for window in dict.fromkeys(window for pair in slo.pairs for window in (pair.long, pair.short)):
         everything = f"sum by (slo, service) (increase({source.select(SLO_EVENTS, **identity)}[{window}]))"
         bad = f"sum by (slo, service) (increase({source.select(SLO_EVENTS, **identity, result='bad')}[{window}]))"
+        known = f"and\nsum by (slo, service) ({source.select(SLO_EVENTS, **identity)} {source.known_since(window)})"
         yield RecordingRule(
             record=_burn_rate(window),
-            expr=f"{bad} / ({everything} > 0) / {float(slo.error_budget_ratio)!r}",
+            expr=f"{bad} / ({everything} > 0) / {float(slo.error_budget_ratio)!r}\n{known}",
             labels=labels,
         )
         if slo.min_bad_events and window in {pair.long for pair in slo.pairs}:
-            yield RecordingRule(record=_bad_events(window), expr=bad, labels=labels)
+            yield RecordingRule(record=_bad_events(window), expr=f"{bad}\n{known}", labels=labels)
 
 
 def _burn_rate(window: str) -> str:

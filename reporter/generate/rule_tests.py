@@ -225,8 +225,11 @@ def _until(minute: int) -> str:
 
 
 def _jobs(source: Source) -> Test:
-    """Alerts of a job's state until it is another, and those of runs for an hour: one is counted in the tenth minute."""
-    series = [_series(source.select(AS_OF), f"0+{_STEP}x{2 * _HOUR}")]
+    """Alerts of a job's state until it is another, and those of runs for an hour after one is counted; a counter that comes in
+    new, with a history, tells of nothing."""
+    told_at = _HOUR + source.stale_after_seconds // _STEP + 20  # when the job has been known for longer than the hour
+    end = told_at + 2 * _HOUR
+    series = [_series(source.select(AS_OF), f"0+{_STEP}x{end}")]
     checks = []
     for told in JOB_ALERTS:
         if told.state is not None:
@@ -236,16 +239,24 @@ def _jobs(source: Source) -> Test:
         if told.counted is not None:
             job = {"batch_job": f"hourly {told.counted.metric.name}"}
             counter = source.select(told.counted.metric, **job, **told.counted.labels)
-            series.append(_series(source.select(JOB_STATE, **job, state="ok"), f"1x{2 * _HOUR}"))
-            series.append(_series(counter, f"3x9 4x{2 * _HOUR}"))
-            checks += [_is_firing(told.alert, job, minute, 10 < minute < 70) for minute in (5, 15, 60, 75)]
+            series.append(_series(source.select(JOB_STATE, **job, state="ok"), f"1x{end}"))
+            series.append(_series(counter, f"3x{told_at - 1} 4x{2 * _HOUR}"))
+            checks += [
+                _is_firing(told.alert, job, told_at + after, 0 < after < _HOUR) for after in (-5, 5, 50, _HOUR + 5)
+            ]
+            new = {"batch_job": f"new {told.counted.metric.name}"}
+            series.append(_series(source.select(JOB_STATE, **new, state="ok"), f"_x10 1x{end}"))
+            series.append(
+                _series(source.select(told.counted.metric, **new, **told.counted.labels), f"_x10 0 600x{end}")
+            )
+            checks += [_is_firing(told.alert, new, minute, False) for minute in (12, 15, 40, _HOUR + 9, told_at)]
         well = {"batch_job": "well"}
         checks += [_is_firing(told.alert, well, minute, False) for minute in (5, 15)]
-    series.append(_series(source.select(JOB_STATE, batch_job="well", state="ok"), f"1x{2 * _HOUR}"))
+    series.append(_series(source.select(JOB_STATE, batch_job="well", state="ok"), f"1x{end}"))
     for told in JOB_ALERTS:
         if told.counted is not None:
             counter = source.select(told.counted.metric, batch_job="well", **told.counted.labels)
-            series.append(_series(counter, f"3x{2 * _HOUR}"))
+            series.append(_series(counter, f"3x{end}"))
     names = ", ".join(told.alert for told in JOB_ALERTS)
     return _test(f"{names}: a job is in trouble, and then no more", series, checks)
 

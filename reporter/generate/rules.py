@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 from reporter.family import Metric
 from reporter.metrics import AS_OF
+from reporter.slo.durations import format_duration, parse_duration
+
+_SETTLED_SECONDS = 120  # beside the time between two pushes: to be scraped, and looked at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +98,14 @@ class Source:
     def is_fresh(self) -> str:
         """Something exactly while the numbers are fresh."""
         return f"(abs({self.age}) < {self.stale_after_seconds})"  # a report of the future would be fresh until then
+
+    def known_since(self, window: str) -> str:
+        """The offset at which what is older than `window` was known already, and so what `increase` sees in it is news.
+
+        A counter that comes in new tells all of its past between its first two pushes: it was 0, then it is the truth.
+        """
+        settled_ns = (self.stale_after_seconds + _SETTLED_SECONDS) * 10**9
+        return f"offset {format_duration(parse_duration(window) + settled_ns)}"
 
     def gated(self, alert: str, expr: str, *, no_news: str = "", **labels: str) -> str:
         """`expr` while the numbers are fresh; when they are not, or there is `no_news`, whatever of this alert fired before.

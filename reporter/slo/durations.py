@@ -1,6 +1,7 @@
 """Lengths of time as people write them ("5m", "1h30m", "2.5s") and as the program keeps them: integer nanoseconds."""
 
 import re
+from collections.abc import Iterable
 from decimal import Decimal
 
 UNITS_NS = {
@@ -73,6 +74,15 @@ def format_duration(length_ns: int) -> str:
     if fraction:
         return f"{label}{seconds}.{f'{fraction:09d}'.rstrip('0')}s"
     return f"{label}{seconds}s" if seconds else label
+
+
+def nearest(lengths: Iterable[str], wanted: str) -> str:
+    """Return `wanted` if it is among the lengths, else the one that is nearest to it.
+
+    >>> nearest(["5m", "2h", "30d"], "1h")
+    '5m'
+    """
+    return min(lengths, key=lambda length: abs(parse_duration(length) - parse_duration(wanted)))
 
 
 def _format_below_a_second(length_ns: int) -> str:

@@ -56,6 +56,7 @@ def place(tmp_path: Path) -> Path:
         (["report", "--as-of", "2026-11-01T02:00:00"], 2, "has no zone"),
         (["report", "--as-of", "2999-01-01T00:00:00Z"], 2, "must be a moment from 1970 to 2261"),
         (["push", "--as-of", "1969-12-31T23:59:59Z"], 2, "must be a moment from 1970 to 2261"),
+        (["push", "--as-of", "2222-01-01T00:00:00Z"], 2, "`reporter report --as-of 2222-01-01T00:00:00Z` looks ahead"),
         (["report", "--as-of", "9999-12-31T23:59:59-23:59"], 2, "must be a moment from 1970 to 2261"),
         (["report", "--window", "17h"], 2, "the report has 5m, 30m, 1h"),
         (["ingest"], 2, "name files, --openai-batch or --anthropic-batch files, or --spool"),

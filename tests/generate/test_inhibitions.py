@@ -7,6 +7,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from tests.cli.console import run
 from tests.generate.test_prometheus import generated
 from tests.servers import Server, fetch, start_alertmanager, wait_for
 
@@ -56,3 +57,10 @@ def test_one_outage_pages_once_and_a_dead_reporter_silences_its_own_alerts_alone
         wait_for(lambda: told(alertmanager, [*at_once, stale]) == {stale, *other}, 20, "those of a are silent")
     finally:
         alertmanager.kill()
+
+
+def test_check_finds_nothing_in_inhibitions_where_there_is_no_slo(tmp_path: Path) -> None:
+    generated(tmp_path, "budgets: [{name: month, usd: 5, calendar: month}]", "--from-counters")
+    assert run(tmp_path, "generate", "alertmanager", "-o", "out").returncode == 0
+    checked = run(tmp_path, "check", "out")
+    assert checked.returncode == 0, checked.stderr

@@ -119,8 +119,9 @@ ONE = "slos: [{name: up, sli: availability, objective: 99, period: 30d, min_bad_
         (r'result="bad"\} >= 5', 'result="bad"} >= 4'),
         (r"\n *or\n *absent\(reporter_as_of[^\n]*", ""),
         (r"batch_job_state\{job=\"reporter\",state=\"lost\"\} == 1", 'batch_job_state{state="lost"} == 0'),
-        (r" or increase\(batch_job_runs_total[^)]*\) > 0", ""),  # a killed run is told of only if none follows
+        (r" or \(increase\(batch_job_runs_total[^)]*\) > 0 and on \(batch_job\)[^)]*\)", ""),  # a killed run, if one follows
         (r"increase\(batch_job_late_runs_total[^)]*\) > 0", 'batch_job_state{state="late"} == 1'),  # within its grace
+        (r" and on \(batch_job\) batch_job_state[^)]*", ""),  # the past of a counter that comes in new
         (r'slo_burn_rate', "slo_burn_rates"),
     ],
 )  # fmt: skip

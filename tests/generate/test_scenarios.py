@@ -17,13 +17,13 @@ def test_slow_calls_and_such_without_a_price_are_told_until_there_is_news_again(
     few = {
         f'llm_request_duration_seconds_count{{{CALL},status="success"}}': "0+3x20 60x100",
         f'llm_request_duration_seconds_bucket{{{CALL},status="success",le="+Inf"}}': "0+3x20 60x100",
-        f"llm_unpriced_requests_total{{{CALL}}}": "0+3x20 60x100",
     }
     series = {
         AS_OF: f"{DIES} 7260+60x30",
         f'llm_window_duration_seconds{{{CALL},window="5m",quantile="0.99"}}': "20x120 1x30",
         f'llm_window_tokens_per_second{{{CALL},window="5m",quantile="0.5"}}': "3x120 90x30",
         f'llm_window_calls{{{CALL},window="5m"}}': "15x150",
+        f'llm_window_unpriced_calls{{{CALL},window="1h"}}': "0 3+3x119 0x30",
         **few,
     }
     told = firing([rules], series, [4, 18, 21, 23, 26, 60, 119, 125], of='source="calls"')
@@ -66,16 +66,20 @@ UP = "slos: [{name: up, service: api, sli: availability, objective: 99, period: 
 SLO = 'job="reporter",slo="up",service="api"'
 
 
+KNOWN = 70  # minutes that the counters have been there before anything happens: longer than the hour of the first page
+
+
 def by_counters(directory: Path, least_bad: int, minutes: list[int], bad: str, **more: str) -> dict[int, list[str]]:
     out = generated(directory, UP % least_bad, "--from-counters")
+    events = {"good": f"0x{KNOWN - 1} 0+1x200", "bad": f"0x{KNOWN - 1} {bad}"}
     series = {
-        AS_OF: "0+60x200",
-        f'slo_events_total{{{SLO},result="good"}}': "0+1x200",
-        f'slo_events_total{{{SLO},result="bad"}}': bad,
+        AS_OF: "0+60x300",
+        **{f'slo_events_total{{{SLO},result="{result}"}}': told for result, told in events.items()},
         **more,
     }
     rules = [out / "reporter.rules.yml", out / "reporter-from-counters.rules.yml"]
-    return firing(rules, series, minutes, by="alertname, severity", of='slo="up"')
+    told = firing(rules, series, [KNOWN + minute for minute in minutes], by="alertname, severity", of='slo="up"')
+    return {minute - KNOWN: alerts for minute, alerts in told.items()}
 
 
 COUNTED = '{alertname="ErrorBudgetBurnByCounters", severity="page"}'
@@ -83,8 +87,51 @@ PUSHED = '{alertname="ErrorBudgetBurn", severity="page"}'
 
 
 def test_a_dead_reporter_ends_no_page_of_counters(tmp_path: Path) -> None:
-    told = by_counters(tmp_path, 0, [2, 6, 25, 30, 90], "0+2x20 40x180", **{AS_OF: DIES})
-    assert told == {2: [], **{minute: [COUNTED, COUNTED.replace("page", "ticket")] for minute in (6, 25, 30, 90)}}
+    told = by_counters(
+        tmp_path, 0, [2, 6, 25, 30, 90], "0+2x20 40x180", **{AS_OF: f"0+60x{KNOWN + 20} {60 * KNOWN + 1200}x180"}
+    )
+    assert told == {2: [], **{minute: [COUNTED] for minute in (6, 25, 30, 90)}}
+
+
+def test_a_counter_that_comes_in_new_with_a_history_alerts_nobody(tmp_path: Path) -> None:
+    out = generated(tmp_path, UP % 0, "--from-counters")
+    new = "_x100 0 600x300"
+    series = {
+        AS_OF: "0+60x400",
+        f'slo_events_total{{{SLO},result="good"}}': new,
+        f'slo_events_total{{{SLO},result="bad"}}': new,
+        'batch_job_state{job="reporter",batch_job="adhoc",state="ok"}': "_x100 1x300",
+        'batch_job_runs_total{job="reporter",batch_job="adhoc",status="lost"}': new,
+        'batch_job_late_runs_total{job="reporter",batch_job="adhoc"}': new,
+        f"llm_unpriced_requests_total{{{CALL}}}": new,
+        f'llm_window_unpriced_calls{{{CALL},window="1h"}}': "_x100 0x300",
+    }
+    rules = [out / "reporter.rules.yml", out / "reporter-from-counters.rules.yml"]
+    minutes = [102, 104, 110, 130, 160, 165, 170, 200]
+    assert firing(rules, series, minutes) == {minute: [] for minute in minutes}
+
+
+def test_a_reporter_that_comes_in_new_with_old_troubles_alerts_nobody_and_a_new_trouble_is_told(tmp_path: Path) -> None:
+    rules = generated(tmp_path, "{}") / "reporter.rules.yml"
+    series = {
+        AS_OF: "0+60x400",
+        'reporter_recorder_troubles_total{job="reporter",trouble="dropped"}': "0 600x300",
+        'reporter_recorder_troubles_total{job="reporter",trouble="spooled"}': "_x100 0 1x300",
+        'reporter_counter_regressions_held_total{job="reporter"}': "0 600x300",
+    }
+    told = firing([rules], series, [3, 10, 50, 61, 66, 105], by="alertname, trouble")
+    news = ['{alertname="ReporterRecordingTroubles", trouble="spooled"}']
+    assert told == {**{minute: [] for minute in (3, 10, 50, 61, 66)}, 105: news}
+
+
+def test_a_first_lost_run_of_a_job_that_was_known_is_told_though_its_counter_is_new(tmp_path: Path) -> None:
+    rules = generated(tmp_path, "{}") / "reporter.rules.yml"
+    series = {
+        AS_OF: "0+60x400",
+        'batch_job_state{job="reporter",batch_job="adhoc",state="ok"}': "1x300",
+        'batch_job_runs_total{job="reporter",batch_job="adhoc",status="lost"}': "_x100 0 1x300",
+    }
+    assert firing([rules], series, [99, 103, 170]) == {99: [], 103: ['{alertname="BatchJobLost"}'], 170: []}
 
 
 def test_counters_page_for_as_many_bad_events_as_the_slo_wants(tmp_path: Path) -> None:
@@ -94,7 +141,7 @@ def test_counters_page_for_as_many_bad_events_as_the_slo_wants(tmp_path: Path) -
 
 
 def test_counters_keep_quiet_for_a_while_after_the_first_alert_has_ended(tmp_path: Path) -> None:
-    burns = {f'slo_burn_rate{{{SLO},window="{window}"}}': "90x20 0x180" for window in ("1h", "5m")}
+    burns = {f'slo_burn_rate{{{SLO},window="{window}"}}': f"_x{KNOWN} 90x20 0x180" for window in ("1h", "5m")}
     told = by_counters(tmp_path, 0, [15, 23, 30, 40], "0+2x200", **burns)
     pages = {minute: [alert for alert in alerts if "page" in alert] for minute, alerts in told.items()}
     # while both fire, Alertmanager inhibits the second; what counters alone see for long is told

@@ -6,6 +6,7 @@ import shutil
 import socket
 import time
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,21 @@ def test_a_gateway_that_brings_old_values_back_is_put_right_by_the_next_push(tmp
         assert (pushed.held, pushed.notes) == (0, ())
     finally:
         gateway.kill()
+
+
+def test_a_push_of_a_past_minute_says_what_alerts_make_of_it_and_one_of_the_future_sends_nothing(
+    tmp_path: Path, database_url: str, pushgateway: Server
+) -> None:
+    config = written(tmp_path, database_url, pushgateway.url)
+
+    def pushed(minutes: int) -> tuple[int, str]:
+        at = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=minutes)
+        done = run(config, "push", "--as-of", at.isoformat().replace("+00:00", "Z"))
+        return done.returncode, done.stderr
+
+    code, said = pushed(2)
+    assert (code, "has not come yet" in said, groups(pushgateway)) == (2, True, [])
+    code, said = pushed(-20)
+    assert (code, " minutes ago" in said, "ReporterStale fires" in said) == (0, True, True)
+    code, said = pushed(0)
+    assert (code, "ReporterStale" in said) == (0, False)

@@ -10,6 +10,7 @@ from reporter.generate.grafana.panels import (
     BUDGET_LEFT,
     BURN,
     GREEN,
+    NEW_COUNTER,
     ORANGE,
     RED,
     YELLOW,
@@ -36,9 +37,11 @@ from reporter.metrics import (
     LLM_TOKENS,
     LLM_TOKENS_PER_SECOND,
     LLM_UNPRICED_REQUESTS,
+    LLM_WINDOW_CALLS,
     LLM_WINDOW_COST,
     LLM_WINDOW_DURATION,
     LLM_WINDOW_TTFT,
+    LLM_WINDOW_UNPRICED_CALLS,
 )
 from reporter.slo.indicators import Latency, Throughput, TimeToFirstToken
 from reporter.slo.spec import SLO
@@ -98,17 +101,19 @@ def calls(scope: Scope, slos: Sequence[SLO]) -> Dashboard:
 
 def _now(scope: Scope, variables: tuple[Variable, ...]) -> tuple[Panel, ...]:
     everything, good = scope.select(_ENDED, *variables), scope.select(_ENDED, *variables, status="success")
+    hour = scope.window("1h")
     return (
         age(scope),
-        stat("Calls, 1h", "LLM calls that ended in the last hour.", f"sum(increase({everything}[1h]))", unit="short",
-             width=5, decimals=0),
-        stat("Errors, 1h", "Share of the last hour's calls that did not succeed; timeouts and lost ones too.",
+        stat(f"Calls, {hour}", f"LLM calls that ended in the last {hour}, exact.",
+             f"sum({scope.select(LLM_WINDOW_CALLS, *variables, window=hour)})", unit="short", width=5, decimals=0),
+        stat("Errors, 1h",
+             f"Share of the last hour's calls that did not succeed; timeouts and lost ones too. {NEW_COUNTER}",
              f"1 - (sum(increase({good}[1h])) or vector(0)) / (sum(increase({everything}[1h])) > 0)",
              unit="percentunit", width=5, steps=_FEW),
         stat("In flight", "Calls that started, and neither ended nor were lost.",
              f"sum({scope.select(LLM_ACTIVE_REQUESTS, *variables)})", unit="short", width=5),
-        stat("Unpriced, 1h", "Calls of the last hour whose cost is unknown.",
-             f"sum(increase({scope.select(LLM_UNPRICED_REQUESTS, *variables)}[1h]))", unit="short", width=5,
+        stat(f"Unpriced, {hour}", f"Calls of the last {hour} whose cost is unknown.",
+             f"sum({scope.select(LLM_WINDOW_UNPRICED_CALLS, *variables, window=hour)})", unit="short", width=5,
              steps=((GREEN, None), (ORANGE, 1.0)), decimals=0),
     )  # fmt: skip
 
@@ -195,7 +200,8 @@ def cost(scope: Scope) -> Dashboard:
     """Money: what was spent on what, what is left of budgets, and what nobody knows the price of."""
     variables = _variables(scope)
     spent = scope.select(LLM_REQUEST_COST, *variables)
-    day = scope.window("1d")
+    day, hour = scope.window("1d"), scope.window("1h")
+    lately = scope.select(LLM_WINDOW_COST, *variables, window=hour)
     return Dashboard(
         uid=scope.own(COST),
         tag=scope.own(TAG),
@@ -210,13 +216,14 @@ def cost(scope: Scope) -> Dashboard:
                     age(scope),
                     stat(f"Cost, {day}", f"Cost of the last {day}'s calls that have a price, exact.",
                          f"sum({scope.select(LLM_WINDOW_COST, *variables, window=day)})", unit="currencyUSD", width=5),
-                    stat("Cost of the range", "Cost of the calls that came in during the time range above.",
+                    stat("Cost of the range", f"Cost of the calls that came in during the time range above. {NEW_COUNTER}",
                          f"sum(increase({spent}[$__range]))", unit="currencyUSD", width=5),
-                    stat("USD per 1,000 calls", "Over the time range above, of all calls.",
+                    stat("USD per 1,000 calls", f"Over the time range above, of all calls. {NEW_COUNTER}",
                          f"1000 * sum(increase({spent}[$__range]))"
                          f" / (sum(increase({scope.select(_ENDED, *variables)}[$__range])) > 0)",
                          unit="currencyUSD", width=5),
-                    stat("Unpriced calls of the range", "Calls whose cost is unknown: the totals beside miss them.",
+                    stat("Unpriced calls of the range",
+                         f"Calls whose cost is unknown: the totals beside miss them. {NEW_COUNTER}",
                          f"sum(increase({scope.select(LLM_UNPRICED_REQUESTS, *variables)}[$__range]))", unit="short",
                          width=5, steps=((GREEN, None), (ORANGE, 1.0)), decimals=0),
                 ),
@@ -228,9 +235,8 @@ def cost(scope: Scope) -> Dashboard:
                     lines("Budget left", "Share of each budget that is left in its period; below 0 it is overspent.",
                           {"{{budget}}": f"max by (budget) ({scope.select(COST_BUDGET_REMAINING)})"}, unit="percentunit",
                           steps=BUDGET_LEFT),
-                    lines("Cost by hour and model", "Cost of the hour before each point.",
-                          {_legend(scope): f"sum by ({scope.by('model')}) (increase({spent}[1h]))"}, unit="currencyUSD",
-                          stacked=True),
+                    lines(f"Cost of {hour} by model", f"Cost of the {hour} before each point, exact.",
+                          {_legend(scope): f"sum by ({scope.by('model')}) ({lately})"}, unit="currencyUSD", stacked=True),
                 ),
             ),
             (8, _shares(scope, spent)),
@@ -264,7 +270,7 @@ def _shares(scope: Scope, spent: str) -> tuple[Panel, ...]:
     return tuple(
         bars(
             f"Cost by {_TITLES[label].lower()}",
-            "Cost of the time range above, the dearest first.",
+            f"Cost of the time range above, the dearest first. {NEW_COUNTER}",
             f"{{{{{label}}}}}",
             f"sort_desc(sum by ({label}) (increase({spent}[$__range])))",
             unit="currencyUSD",
@@ -282,7 +288,7 @@ def _by_model(scope: Scope, variables: tuple[Variable, ...], spent: str) -> Pane
     dollars = f"sum by ({by}) (increase({spent}[$__range]))"
     return table(
         "Models",
-        "Over the time range above. A model whose calls have no price has no tokens per dollar.",
+        f"Over the time range above. A model whose calls have no price has no tokens per dollar. {NEW_COUNTER}",
         keys,
         [
             Column(name="Calls", expr=f"sum by ({by}) (increase({scope.select(_ENDED, *variables)}[$__range]))"),

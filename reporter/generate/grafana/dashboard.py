@@ -12,7 +12,7 @@ from reporter.generate.files import MARK
 from reporter.generate.grafana.identity import called, own
 from reporter.generate.grafana.panels import DATASOURCE, Panel
 from reporter.generate.rules import Source
-from reporter.slo.durations import parse_duration
+from reporter.slo.durations import nearest
 
 WIDTH = 24  # of Grafana's grid
 TAG = "reporter"
@@ -80,7 +80,7 @@ class Scope:
 
     def window(self, wanted: str) -> str:
         """This window if reports have it, else the one that is nearest to it."""
-        return min(self.windows, key=lambda window: abs(parse_duration(window) - parse_duration(wanted)))
+        return nearest(self.windows, wanted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

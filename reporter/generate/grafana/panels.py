@@ -14,6 +14,7 @@ GREEN, YELLOW, ORANGE, RED, BLUE = "green", "yellow", "orange", "red", "blue"
 Step = tuple[str, float | None]  # a colour, and from which value on; None: from the lowest
 BUDGET_LEFT: tuple[Step, ...] = ((RED, None), (ORANGE, 0.0), (YELLOW, 0.25), (GREEN, 0.5))
 BURN: tuple[Step, ...] = ((GREEN, None), (YELLOW, 1.0), (RED, 14.4))  # 14.4: 2 % of 30 days in an hour
+NEW_COUNTER = "A counter that is new tells all that was before it once, in its first minutes."
 NONE_WANTED: tuple[Step, ...] = ((GREEN, None), (RED, 1.0))
 
 

@@ -6,6 +6,7 @@ from reporter.generate.grafana.dashboard import TAG, Dashboard, Scope, Variable
 from reporter.generate.grafana.panels import (
     BLUE,
     GREEN,
+    NEW_COUNTER,
     NONE_WANTED,
     ORANGE,
     RED,
@@ -92,7 +93,7 @@ def jobs(scope: Scope) -> Dashboard:
             (
                 8,
                 (
-                    lines("Ended runs by outcome, 1h", "Runs that ended in the hour before each point.",
+                    lines("Ended runs by outcome, 1h", f"Runs that ended in the hour before each point. {NEW_COUNTER}",
                           {"{{status}}": f"sum by (status) (increase({scope.select(JOB_RUNS, _JOB)}[1h]))"},
                           unit="short", stacked=True),
                     lines("Items", "Items that each job's latest ended run says it did.",
@@ -102,7 +103,8 @@ def jobs(scope: Scope) -> Dashboard:
             (
                 8,
                 (
-                    lines("Not as planned, 1h", "Runs missed, late, out of time, beside others, or done too soon.",
+                    lines("Not as planned, 1h",
+                          f"Runs missed, late, out of time, beside others, or done too soon. {NEW_COUNTER}",
                           {
                               f"{word} {{{{batch_job}}}}": f"sum by (batch_job) (increase({scope.select(metric, _JOB)}[1h]))"
                               for word, metric in unpunctual
@@ -186,10 +188,11 @@ def itself(scope: Scope) -> Dashboard:
                 (
                     lines("Calls folded", "Calls that went into the tallies, a second.",
                           {"calls": f"sum(rate({scope.select(CALLS_FOLDED)}[$__rate_interval]))"}, unit="reqps", width=8),
-                    lines("Went wrong, 1h", "Calls lost, lines that can't be read, counters about to fall, turns of serve.",
+                    lines("Went wrong, 1h",
+                          f"Calls lost, lines that can't be read, counters about to fall, turns of serve. {NEW_COUNTER}",
                           {word: f"sum(increase({scope.select(metric)}[1h]))" for word, metric in held},
                           unit="short", width=8),
-                    lines("Troubles of recorders, 1h", "What recorders could not do, by kind. None is best.",
+                    lines("Troubles of recorders, 1h", f"What recorders could not do, by kind. None is best. {NEW_COUNTER}",
                           {"{{trouble}}": troubles}, unit="short", width=8),
                 ),
             ),
