@@ -117,11 +117,18 @@ def prometheus_(
         files[counters.RULES] = prometheus.rules_text(counters.counter_groups(source, config.slos, runbooks))
     rule_files = [name for name in files if name.endswith(".rules.yml")]
     files[prometheus.CONFIG] = prometheus.config_text(
-        config.pushgateway.url, _http_url("--alertmanager-url", alertmanager_url), rule_files
+        config.pushgateway, Path.cwd(), _http_url("--alertmanager-url", alertmanager_url), rule_files
     )
     _write(directory, files, "prometheus", config)
     if not from_counters and remove_generated(directory / counters.RULES):
         click.echo(f"{directory / counters.RULES} (removed, because it is no longer asked for)")
+    if config.pushgateway.password is not None:
+        held = directory / prometheus.PASSWORD
+        click.echo(
+            f"reporter: the gateway's password stands in reporter.yaml itself, and is written nowhere: put it into {held},"
+            " which only Prometheus may read; or give it as password_file",
+            err=True,
+        )
 
 
 @generate.command("alertmanager")

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
 from yaml.representer import SafeRepresenter
 
+from reporter.config.gateway import Pushgateway
 from reporter.generate.rules import AlertRule, RecordingRule, RuleGroup, Source
 from reporter.metrics import LLM_REQUEST_COST, LLM_REQUEST_DURATION, LLM_TIME_TO_FIRST_TOKEN
 
 RULES, CONFIG = "reporter.rules.yml", "prometheus.yml"
+PASSWORD = "pushgateway.password"
+"""The file beside `CONFIG` in which a gateway's password is looked for that reporter.yaml does not name a file for."""
 _MOST_SAMPLES, _MOST_LABEL = 200_000, 512
 
 
@@ -68,16 +72,20 @@ def recordings(source: Source, labels: Sequence[str]) -> RuleGroup:
     return RuleGroup(name="reporter-recordings", rules=tuple(told))
 
 
-def config_text(gateway_url: str, alertmanager_url: str, rule_files: Sequence[str]) -> str:
-    """A configuration that scrapes the gateway, evaluates the rules and tells an Alertmanager."""
+def config_text(gateway: Pushgateway, base: Path, alertmanager_url: str, rule_files: Sequence[str]) -> str:
+    """A configuration that scrapes the gateway, evaluates the rules and tells an Alertmanager.
+
+    It names the files that the gateway's secrets are in, never a secret; paths are completed by `base`.
+    """
     job: dict[str, Any] = {
         "job_name": "reporter-pushgateway",
         "honor_labels": True,  # job="reporter" is the group's, not the gateway's
-        **_found_at(gateway_url, "metrics_path", "/metrics"),
+        **_found_at(gateway.url, "metrics_path", "/metrics"),
+        **_proofs(gateway, base),
         "scrape_interval": "15s",
         "sample_limit": _MOST_SAMPLES,
         "label_value_length_limit": _MOST_LABEL,
-        "static_configs": [_target(gateway_url)],
+        "static_configs": [_target(gateway.url)],
     }
     alertmanager = {**_found_at(alertmanager_url, "path_prefix", ""), "static_configs": [_target(alertmanager_url)]}
     return as_yaml(
@@ -88,6 +96,24 @@ def config_text(gateway_url: str, alertmanager_url: str, rule_files: Sequence[st
             "scrape_configs": [job],
         }
     )
+
+
+def _proofs(gateway: Pushgateway, base: Path) -> dict[str, Any]:
+    """Who scrapes, and how the gateway shows that it is the one."""
+
+    def at(path: Path) -> str:
+        return str(base / path)
+
+    told: dict[str, Any] = {}
+    if gateway.username is not None:
+        held = at(gateway.password_file) if gateway.password_file is not None else PASSWORD
+        told["basic_auth"] = {"username": gateway.username, "password_file": held}
+    elif gateway.bearer_token_file is not None:
+        told["authorization"] = {"type": "Bearer", "credentials_file": at(gateway.bearer_token_file)}
+    key = gateway.client_key or gateway.client_cert  # which may hold both
+    files = {"ca_file": gateway.ca_file, "cert_file": gateway.client_cert, "key_file": key}
+    tls = {name: at(path) for name, path in files.items() if path is not None}
+    return {**told, **({"tls_config": tls} if tls else {})}
 
 
 def _found_at(url: str, path_key: str, path: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.cli.console import run
@@ -51,6 +52,22 @@ def queries(dashboard: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def test_each_file_is_one_that_is_taken_and_each_query_asks_for_what_is_exposed(tmp_path: Path) -> None:
     generated(tmp_path)
     assert told(tmp_path) == ""
+
+
+@pytest.mark.parametrize(("objectives", "decimals"), [((95, 99.9), [1, 2]), ((90,), [0, 2]), ((99.999, 95), [3, 4])])
+def test_no_objective_or_sli_reads_100_percent_that_is_less(
+    tmp_path: Path, objectives: tuple[float, ...], decimals: list[int]
+) -> None:
+    slos = [{"name": f"s{goal}", "sli": "availability", "objective": goal} for goal in objectives]
+    made = dashboards(generated(tmp_path, f"slos: {json.dumps(slos)}\n"))
+    stats = {panel["title"]: panel["fieldConfig"]["defaults"] for panel in made["reporter-slo"]["panels"]}
+    assert [stats[title]["decimals"] for title in ("Objective", "SLI, 1d")] == decimals
+    (table,) = (panel for panel in made["reporter-overview"]["panels"] if panel["title"] == "SLOs")
+    columns = {
+        override["matcher"]["options"]: {one["id"]: one["value"] for one in override["properties"]}
+        for override in table["fieldConfig"]["overrides"]
+    }
+    assert [columns[name]["decimals"] for name in ("Objective", "SLI 1d")] == decimals
 
 
 def told(directory: Path) -> str:

@@ -57,6 +57,50 @@ def test_what_is_generated_is_what_promtool_and_amtool_take(tmp_path: Path) -> N
     assert amtool.returncode == 0, amtool.stdout + amtool.stderr
 
 
+GATEWAY = "pushgateway: {url: https://gateway.example.org/gw, %s}\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ("username: u, password_file: secret", {"basic_auth": {"username": "u", "password_file": "/secret"}}),
+        ("bearer_token_file: secret", {"authorization": {"type": "Bearer", "credentials_file": "/secret"}}),
+        (
+            "ca_file: ca.pem, client_cert: cert.pem, client_key: key.pem",
+            {"tls_config": {"ca_file": "/ca.pem", "cert_file": "/cert.pem", "key_file": "/key.pem"}},
+        ),
+        ("client_cert: both.pem", {"tls_config": {"cert_file": "/both.pem", "key_file": "/both.pem"}}),
+        ("timeout: 5s", {}),
+    ],
+)
+def test_prometheus_scrapes_a_gateway_with_the_same_proof_that_is_pushed_with(
+    tmp_path: Path, settings: str, told: dict[str, dict[str, str]]
+) -> None:
+    for name in ("secret", "ca.pem", "cert.pem", "key.pem", "both.pem"):
+        (tmp_path / name).write_text("canary")
+    out = generated(tmp_path, SLOS + GATEWAY % settings)
+
+    text = (out / "prometheus.yml").read_text()
+    (job,) = yaml.safe_load(text)["scrape_configs"]
+    proofs = {
+        key: {name: value.replace(str(tmp_path), "") for name, value in job[key].items()}
+        for key in ("basic_auth", "authorization", "tls_config")
+        if key in job
+    }
+    assert (proofs, job["scheme"], job["metrics_path"]) == (told, "https", "/gw/metrics")
+    assert "canary" not in text
+    assert run(tmp_path, "check", "out").returncode == 0
+
+
+def test_a_password_of_the_gateway_is_written_nowhere_and_its_place_is_told(tmp_path: Path) -> None:
+    (tmp_path / "reporter.yaml").write_text(SLOS + GATEWAY % "username: u, password: canary")
+
+    done = run(tmp_path, "generate", "prometheus", "-o", "out")
+
+    assert (done.returncode, "put it into out/pushgateway.password" in done.stderr) == (0, True), done.stderr
+    assert not any("canary" in path.read_text() for path in (tmp_path / "out").iterdir())
+
+
 @pytest.mark.parametrize(
     ("url", "told"),
     [

@@ -198,6 +198,7 @@ class Column:
     name: str
     expr: str
     unit: str = "short"
+    decimals: int | None = None  # as many as Grafana finds right
     steps: tuple[Step, ...] = ()
     cell: str = ""
     range: tuple[float, float] | None = None  # of a gauge
@@ -241,6 +242,8 @@ def table(
 
 def _column(column: Column) -> dict[str, Any]:
     properties: dict[str, Any] = {"unit": column.unit}
+    if column.decimals is not None:
+        properties["decimals"] = column.decimals
     if column.steps:
         steps = [{"color": color, "value": value} for color, value in column.steps]
         properties["thresholds"] = {"mode": "absolute", "steps": steps}

@@ -48,8 +48,8 @@ class Places:
 def dashboards(scope: Scope, slos: Sequence[SLO]) -> tuple[Dashboard, ...]:
     """Every dashboard of a configuration."""
     return (
-        services.overview(scope), services.detail(scope), calls.calls(scope, slos), calls.cost(scope), work.jobs(scope),
-        work.itself(scope),
+        services.overview(scope, slos), services.detail(scope, slos), calls.calls(scope, slos), calls.cost(scope),
+        work.jobs(scope), work.itself(scope),
     )  # fmt: skip
 
 

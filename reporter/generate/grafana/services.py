@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from reporter.generate.grafana.dashboard import TAG, Dashboard, Scope, Variable
 from reporter.generate.grafana.panels import (
     BUDGET_LEFT,
@@ -30,6 +32,7 @@ from reporter.metrics import (
     SLO_SLI,
     SLO_WINDOW_EVENTS,
 )
+from reporter.slo.spec import SLO
 
 OVERVIEW, DETAIL = "reporter-overview", "reporter-slo"
 _SLO = Variable(name="slo", label="SLO", of=SLO_OBJECTIVE.name, many=False)
@@ -37,7 +40,7 @@ _SERVICE = Variable(name="service", label="Service", of=SLO_OBJECTIVE.name)
 LEFT, BURNING = "Error budget left", "Burn rate by window"
 
 
-def overview(scope: Scope) -> Dashboard:
+def overview(scope: Scope, slos: Sequence[SLO]) -> Dashboard:
     """What a person looks at first: is anything wrong, and is what is shown of now."""
     day = scope.window("1d")
     return Dashboard(
@@ -48,7 +51,7 @@ def overview(scope: Scope) -> Dashboard:
         variables=(_SERVICE,),
         rows=(
             (4, _numbers(scope, day)),
-            (10, (_slos(scope),)),
+            (10, (_slos(scope, slos),)),
             (
                 9,
                 (
@@ -121,7 +124,12 @@ def age(scope: Scope) -> Panel:
     )
 
 
-def _slos(scope: Scope) -> Panel:
+def _digits(slos: Sequence[SLO]) -> int:
+    """Decimals of a percentage that tell each objective from 100 %, where Grafana would round 99.95 % to that."""
+    return max([0, *(-int(slo.objective.normalize().as_tuple().exponent) for slo in slos)])
+
+
+def _slos(scope: Scope, slos: Sequence[SLO]) -> Panel:
     short, hour, day = scope.windows[0], scope.window("1h"), scope.window("1d")
 
     def of(expr: str) -> str:
@@ -141,8 +149,10 @@ def _slos(scope: Scope) -> Panel:
         "Budget left is of the SLO's period. A burn rate of 1 spends the budget exactly. Click a name for more.",
         {"slo": "SLO", "service": "Service"},
         [
-            Column(name="Objective", expr=of(scope.select(SLO_OBJECTIVE, _SERVICE)), unit="percentunit"),
-            Column(name=f"SLI {day}", expr=of(scope.select(SLO_SLI, _SERVICE, window=day)), unit="percentunit"),
+            Column(name="Objective", expr=of(scope.select(SLO_OBJECTIVE, _SERVICE)), unit="percentunit",
+                   decimals=_digits(slos)),
+            Column(name=f"SLI {day}", expr=of(scope.select(SLO_SLI, _SERVICE, window=day)), unit="percentunit",
+                   decimals=max(_digits(slos) + 1, 2)),
             Column(
                 name="Budget left", expr=of(scope.select(SLO_BUDGET_REMAINING, _SERVICE)), unit="percentunit",
                 steps=BUDGET_LEFT, cell="gauge", range=(0.0, 1.0),
@@ -154,7 +164,7 @@ def _slos(scope: Scope) -> Panel:
     )  # fmt: skip
 
 
-def detail(scope: Scope) -> Dashboard:
+def detail(scope: Scope, slos: Sequence[SLO]) -> Dashboard:
     """One SLO: what is left, how fast it goes, and what of."""
     day, short = scope.window("1d"), scope.windows[0]
     events = f"sum by (result) (rate({scope.select(SLO_EVENTS, _SLO)}[$__rate_interval])) * $__interval_ms / 1000"
@@ -171,9 +181,10 @@ def detail(scope: Scope) -> Dashboard:
                 (
                     age(scope),
                     stat("Objective", "The share of events that must be good.", f"max({scope.select(SLO_OBJECTIVE, _SLO)})",
-                         unit="percentunit", width=5),
+                         unit="percentunit", width=5, decimals=_digits(slos)),
                     stat(f"SLI, {day}", f"Good events over all events of the last {day}.",
-                         f"max({scope.select(SLO_SLI, _SLO, window=day)})", unit="percentunit", width=5),
+                         f"max({scope.select(SLO_SLI, _SLO, window=day)})", unit="percentunit", width=5,
+                         decimals=max(_digits(slos) + 1, 2)),
                     stat("Budget left", "Share of the period's error budget that is left; negative when overspent.",
                          f"max({scope.select(SLO_BUDGET_REMAINING, _SLO)})", unit="percentunit", width=5, steps=BUDGET_LEFT),
                     stat(f"Burn rate, {short}", "1 spends the budget exactly; 14.4 spends 2 % of 30 days in an hour.",
