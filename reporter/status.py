@@ -57,9 +57,13 @@ def read_status(connection: Connection, made: Report) -> Status:
 
 
 def burn_now(slo: SLOStatus) -> tuple[str, float] | None:
-    """The burn rate of the shortest window that has one, and which that is; None where none has."""
+    """The burn rate of the shortest window that has one, and which that is; None where none has.
+
+    Where an alert fires, of those it fires by: it may do so by 6h while the last 5 minutes are well.
+    """
+    by = {alert.short for alert in slo.alerts if alert.firing}
     for label, window in sorted(slo.windows.items(), key=lambda item: -item[1].start_ns):
-        if window.burn_rate is not None:
+        if window.burn_rate is not None and (not by or label in by):
             return label, window.burn_rate
     return None
 

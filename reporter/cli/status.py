@@ -24,6 +24,7 @@ from reporter.cli.table import (
     burn_cell,
     job_table,
     left_cell,
+    narrowed,
     titled,
 )
 from reporter.cli.terminal import console, fold_progress, shown
@@ -34,7 +35,7 @@ from reporter.report.words import NOTHING
 from reporter.status import Status, burn_now, read_status
 
 _LEAST_SECONDS = 1.0
-_WIDE = 100
+_WIDE, _ROOMY = 100, 60  # columns
 _BUSY = "another reporter is at work; this is what is folded so far"
 
 
@@ -117,13 +118,16 @@ def _parts(found: Status, width: int, now_ns: int | None) -> Iterator[Renderable
     yield Text.assemble((f"as of {moment(made.as_of_ns)}", "bold"), "  ", _pushed(found.pushed_at_ns, now_ns))
     yield _verdict(found)
     if made.slos:
-        yield _slos(found.slos)
+        yield _slos(found.slos, width)
         for slo, alert in found.firing:
             yield alert_line(slo.slo, alert, slo.windows[alert.long].burn_rate, slo.windows[alert.short].burn_rate)
     if found.troubled_jobs:
-        yield job_table(found.troubled_jobs, made.as_of_ns, wide=width >= _WIDE)
+        yield narrowed(
+            job_table(found.troubled_jobs, made.as_of_ns, wide=width >= _WIDE), width,
+            "runs", "failed", "lost", "next (UTC)", "last start",
+        )  # fmt: skip
     if made.budgets:
-        yield budget_table(made.budgets)
+        yield narrowed(budget_table(made.budgets, bar=width >= _ROOMY), width, "period", "state", "projected", "USD")
         yield from alerts_of_budgets(made.budgets, made.as_of_ns)
     yield Text()
     yield _today(found)
@@ -170,21 +174,21 @@ def _verdict(found: Status) -> Text:
     return Text(", ").join(Text(*one) for one in told)
 
 
-def _slos(slos: tuple[SLOStatus, ...]) -> Table:
+def _slos(slos: tuple[SLOStatus, ...], width: int) -> Table:
     table = titled("SLOs")
     table.add_column("SLO", overflow="fold")
     table.add_column("state", no_wrap=True)
-    table.add_column("error budget left", no_wrap=True)
+    table.add_column("error budget left" if width >= _ROOMY else "left", no_wrap=True)
     table.add_column("of", no_wrap=True, justify="right")
     table.add_column("burn now", no_wrap=True, justify="right")
     for slo in slos:
         now, fires = burn_now(slo), any(alert.firing for alert in slo.alerts)
         table.add_row(
             shown(slo.slo), Text(slo.state.replace("_", " "), style=STATE_STYLES.get(slo.state, "dim")),
-            left_cell(slo.remaining_ratio), shown(slo.period),
+            left_cell(slo.remaining_ratio, bar=width >= _ROOMY), shown(slo.period),
             Text(NOTHING) if now is None else burn_cell(now[1], fires) + Text(f" in {now[0]}", style="dim"),
         )  # fmt: skip
-    return table
+    return narrowed(table, width, "of", "state")
 
 
 def _today(found: Status) -> Text:

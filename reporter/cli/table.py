@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from reporter.cli.terminal import shown
@@ -34,6 +35,7 @@ from reporter.slo.fields import plain
 from reporter.tally import MINUTE_NS
 
 BAR_CELLS = 8
+_LEAST_NAME = 12
 STATE_STYLES = {
     "ok": "green", "burning": "yellow", "exhausted": "red", "failed": "red", "lost": "red", "missed": "red",
     "late": "yellow", "overrun": "yellow", "running": "cyan",
@@ -84,6 +86,23 @@ def titled(title: str) -> Table:
     return Table(
         box=None, padding=(0, 2, 0, 0), title=f"\n{title}", title_justify="left", title_style="bold", header_style="dim"
     )
+
+
+def narrowed(table: Table, width: int, *headings: str) -> Table:
+    """`table` without as many of these columns, the first first, as are in the way of names on a terminal of `width`."""
+    for heading in headings:
+        if sum(_least_width(column) for column in table.columns) <= width:
+            break
+        table.columns = [column for column in table.columns if column.header != heading]
+        for index, column in enumerate(table.columns):
+            column._index = index
+    return table
+
+
+def _least_width(column: Column) -> int:
+    if not column.no_wrap:  # a name, which is folded
+        return _LEAST_NAME + 2
+    return max(cell_len(str(cell)) for cell in (column.header, *column.cells)) + 2
 
 
 def _slos(slos: tuple[SLOStatus, ...]) -> Table:
@@ -147,7 +166,7 @@ def _percent(ratio: float | None) -> str:
     return NOTHING if ratio is None else f"{int(ratio * 10_000 + 1e-7) / 100:.2f} %"
 
 
-def left_cell(remaining: float | None) -> Text:
+def left_cell(remaining: float | None, *, bar: bool = True) -> Text:
     """What is left of a budget (a ratio), as a bar and in percent."""
     if remaining is None:
         return Text(NOTHING)
@@ -157,7 +176,8 @@ def left_cell(remaining: float | None) -> Text:
         cells = 1
     style = "green" if remaining > 0.25 else "yellow" if remaining > 0 else "red"
     percent = f"{remaining * 100:,.0f}".replace("-", "−")
-    return Text.assemble(("█" * cells, style), ("░" * (BAR_CELLS - cells), "dim"), (f" {percent} %", style))
+    told = Text(f"{percent} %", style=style)
+    return Text.assemble(("█" * cells, style), ("░" * (BAR_CELLS - cells), "dim"), " ", told) if bar else told
 
 
 def _burn_rates(slos: tuple[SLOStatus, ...], most: int) -> Iterator[Table]:
@@ -203,7 +223,7 @@ def _times(rate: float) -> str:
     return f"{rate:,.0f}×" if rate >= 99.95 else f"{rate:.3g}×"
 
 
-def budget_table(budgets: tuple[BudgetStatus, ...]) -> Table:
+def budget_table(budgets: tuple[BudgetStatus, ...], *, bar: bool = True) -> Table:
     """Cost budgets, a row each."""
     table = titled("Cost budgets")
     table.add_column("budget", overflow="fold")
@@ -217,7 +237,7 @@ def budget_table(budgets: tuple[BudgetStatus, ...]) -> Table:
         over = budget.projected_nanousd is not None and budget.projected_nanousd > budget.nanousd
         table.add_row(
             shown(budget.budget), budget.period_name or budget.period, _dollars(budget.nanousd, ""),
-            _dollars(budget.spent_nanousd, misses), left_cell(budget.remaining_ratio),
+            _dollars(budget.spent_nanousd, misses), left_cell(budget.remaining_ratio, bar=bar),
             Text(_dollars(budget.projected_nanousd, misses), style="yellow" if over else ""),
             Text(budget.state, style=STATE_STYLES.get(budget.state, "")),
         )  # fmt: skip

@@ -109,7 +109,7 @@ MUTANTS: list[tuple[str, str, str, str]] = [
      "there is no file reporter.rule.yml beside this one; did you mean reporter.rules.yml"),
     (TESTS, r"series: slo_burn_rate", "series: slo_burnrate",
      "there is no metric slo_burnrate; did you mean slo_burn_rate?"),
-    (TESTS, r"values: 1x120", "values: 1*120", "'1*120' is no value of a series; write numbers like 1x10"),
+    (TESTS, r"values: 1x\d+", "values: 1*120", "'1*120' is no value of a series; write numbers like 1x10"),
     (TESTS, r"eval_time: 10m", "eval_time: ten", "'ten' is no length of time"),
     (TESTS, r'alertname="ErrorBudgetBurn"', 'alertname="ErrorBudgetBrn"', "did you mean ErrorBudgetBurn?"),
     (TESTS, r"promql_expr_test:", "promql_expr_tests:", "unknown key; did you mean promql_expr_test?"),
