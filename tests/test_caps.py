@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from pathlib import Path
 
@@ -39,7 +40,9 @@ def test_fifty_thousand_label_values_become_the_busiest_and_other_with_exact_sum
     config = configured(tmp_path, url, pushgateway.url, more=REPORT.format(most=20))
     for _ in range(2):
         pushed = cycle.push(store, config, time.time_ns())
-    assert pushed.series < 1_000
+    models = {f"busy-{n:02}" for n in range(20)} | {"other"}
+    assert set(re.findall(r'\bmodel="([^"]*)"', pushed.body.decode())) == models
+    assert pushed.series < 60 * len(models)  # of each a histogram, counters, and gauges by windows
     found = by_model(pushgateway.url, "llm_request_duration_seconds_count")
     assert found == {**{f"busy-{n:02}": n + 2 for n in range(20)}, "other": 50_000}
     assert by_model(pushgateway.url, "llm_request_cost_usd_total")["other"] == 50_000 * 1_234_567 / 1e9
