@@ -29,7 +29,7 @@ from reporter.slo.durations import MINUTE_NS, UNITS_NS
 LISTED_NS = 30 * UNITS_NS["d"]
 """How far back missed runs are listed."""
 MOST_LISTED = 100
-_TOLD = "started_at_ns, ended_at_ns, duration_ns, status, exit_code, items"
+_TOLD = "started_at_ns, ended_at_ns, duration_ns, status, exit_code, items, scheduled_for_ns"
 _DONE = "status NOT IN ('running', 'lost')"  # a lost run knows neither its length nor its outcome
 _NOTHING = Expectation()
 
@@ -135,7 +135,8 @@ def _ran(last: Row[Any] | None, as_of_ns: int) -> Ran | None:
     if last is None:
         return None
     is_over = last.ended_at_ns is not None and last.ended_at_ns < as_of_ns
-    return Ran(last.started_at_ns, last.ended_at_ns if is_over else None, last.duration_ns, last.status)
+    ended_at_ns = last.ended_at_ns if is_over else None
+    return Ran(last.started_at_ns, ended_at_ns, last.duration_ns, last.status, last.scheduled_for_ns)
 
 
 # ── runs ──

@@ -75,7 +75,7 @@ def judge_cron(
     named: defaultdict[int, list[int]] = defaultdict(list)
     others: list[int] = []
     for start in naming:
-        due_ns = _named_due(timetable.cron, start)
+        due_ns = named_due(timetable.cron, start.scheduled_for_ns)
         (others if due_ns is None else named[due_ns]).append(start.started_at_ns)
     unnamed = sorted([*starts_ns, *others]) if others else starts_ns
     missed: list[Missed] = []
@@ -94,11 +94,11 @@ def expect(due: Due | None, grace_ns: int) -> tuple[int | None, int | None]:
     return (None, None) if due is None else (due.at_ns, due.latest_ns + grace_ns)
 
 
-def _named_due(schedule: Schedule, start: Start) -> int | None:
-    """The due time that a run says it is of, if it is one."""
-    if start.scheduled_for_ns is None or not isinstance(schedule, Cron):
+def named_due(schedule: Schedule, scheduled_for_ns: int | None) -> int | None:
+    """The due time that is meant by the moment that a run names, if there is one."""
+    if scheduled_for_ns is None or not isinstance(schedule, Cron):
         return None
-    return schedule.named(start.scheduled_for_ns)
+    return schedule.named(scheduled_for_ns)
 
 
 def judge_rhythm(
@@ -132,7 +132,7 @@ def made_up_for(schedule: Schedule, open_: Sequence[Missed], start: Start) -> Mi
     Those of a rhythm are where they would have been had no run before been even a second early or late, so a run is of the
     nearest one.
     """
-    named = _named_due(schedule, start)
+    named = named_due(schedule, start.scheduled_for_ns)
     if named is not None:
         return next((missed for missed in open_ if missed.due_at_ns == named), None)
     started_ns = start.started_at_ns

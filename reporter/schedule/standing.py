@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from reporter.schedule.due import READINGS_NS, Cron, Rhythm, Schedule, rhythm
 from reporter.schedule.expectation import Expectation
-from reporter.schedule.judge import early_ns, pace
+from reporter.schedule.judge import early_ns, named_due, pace
 from reporter.slo.durations import MINUTE_NS
 
 _STATES = {"success": "ok", "failed": "failed", "timeout": "overrun", "lost": "lost"}
@@ -30,6 +30,7 @@ class Ran(NamedTuple):
     ended_at_ns: int | None  # None: it is under way
     duration_ns: int | None
     status: str
+    scheduled_for_ns: int | None = None  # the moment that it names
 
 
 class Judged(NamedTuple):
@@ -85,7 +86,11 @@ def stand(
 
 
 def _started_for(schedule: Schedule, last: Ran | None, due_ns: int) -> bool:
-    return last is not None and last.started_at_ns >= due_ns - early_ns(schedule, due_ns)
+    """Whether the last run is of a due time or a later one: the one that it names, else by when it started."""
+    if last is None:
+        return False
+    named_ns = named_due(schedule, last.scheduled_for_ns)
+    return last.started_at_ns >= due_ns - early_ns(schedule, due_ns) if named_ns is None else named_ns >= due_ns
 
 
 def outcome(expected: Expectation, last: Ran | None) -> str:

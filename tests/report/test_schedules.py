@@ -81,9 +81,10 @@ def test_a_reporter_that_was_away_judges_every_due_time_by_the_runs_there_were(p
 def test_a_run_that_names_its_due_time_is_of_it_whenever_it_starts(placed: Placed) -> None:
     place = placed(nightly=NIGHTLY)
     place.tick("2026-11-01T12:00Z")
-    place.run("nightly", "2026-11-03T03:00Z", "2026-11-03T03:20Z", scheduled_for="2026-11-02T03:00Z")
+    place.run("nightly", "2026-11-03T03:00Z", "2026-11-03T03:04Z", scheduled_for="2026-11-02T03:00Z")
+    assert place.job("nightly", "2026-11-03T03:06Z")["state"] == "late"  # of today's
     job = place.job("nightly", "2026-11-03T04:00Z")
-    assert (job["missed_runs"], job["late_runs"]) == (["2026-11-03T03:00:00Z"], 1)
+    assert (job["missed_runs"], job["late_runs"], job["state"]) == (["2026-11-03T03:00:00Z"], 1, "missed")
     place.run("nightly", "2026-11-03T05:00Z", "2026-11-03T05:20Z", scheduled_for="2026-11-03T03:00Z")
     job = place.job("nightly", "2026-11-03T06:00Z")
     assert (job["missed_runs"], job["late_runs"], job["state"]) == ([], 2, "ok")
