@@ -233,8 +233,8 @@ TABLES = {
     "job_events": (
         (
             ("batch_job", TEXT, False),
-            ("kind", TEXT, False),  # missed, late, overrun, overlap, too_fast
-            ("subject", TEXT, False),  # the run's id; of a missed one, the due time in ns
+            ("kind", TEXT, False),  # missed, skipped, late, overrun, overlap, too_fast
+            ("subject", TEXT, False),  # the run's id; of a missed or skipped one, the due time in ns
             ("at_ns", INTEGER, False),  # from when on it is so
             ("due_at_ns", INTEGER, True),  # of a missed one; until_ns: runs from there on are of the next due time
             ("until_ns", INTEGER, True),

@@ -6,11 +6,13 @@ An event has a key of its own, and only events that are new are counted: whoever
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
+
+from reporter.fold.some_runs import each_job
 
 JUDGED_AT = "schedules_judged_at_ns"
 """Under which name `state` has the moment of the last fold that judged schedules."""
@@ -60,3 +62,19 @@ def count_events(connection: Connection, events: Iterable[Event]) -> None:
         added = [{"job": name, "added": count} for (name, what), count in counted.items() if what == kind]
         if added:
             connection.execute(text(f"UPDATE jobs SET {column} = {column} + :added WHERE batch_job = :job"), added)
+
+
+def events_since(connection: Connection, since_ns: Mapping[str, int], condition: str) -> Mapping[str, list[Row[Any]]]:
+    """Each job's events for which the SQL `condition` holds, in which {since} is its moment, by due time."""
+    found: defaultdict[str, list[Row[Any]]] = defaultdict(list)
+    if since_ns:
+        jobs, since = each_job(connection)
+        for row in connection.execute(
+            text(
+                f"SELECT e.* FROM {jobs} CROSS JOIN job_events AS e WHERE e.batch_job = j.key"
+                f" AND {condition.format(since=since)} ORDER BY e.due_at_ns"
+            ),
+            {"jobs": json.dumps(dict(since_ns))},
+        ):
+            found[row.batch_job].append(row)
+    return found

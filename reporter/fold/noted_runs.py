@@ -5,7 +5,6 @@ Within the fold's own transaction, so that no run is marked and not compared.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -16,7 +15,7 @@ from sqlalchemy import Connection, Row, text
 from reporter import state
 from reporter.fold.declared import Expected
 from reporter.fold.ends import IS_UNFOLDED
-from reporter.fold.job_events import JUDGED_AT, Event, count_events
+from reporter.fold.job_events import JUDGED_AT, Event, count_events, events_since
 from reporter.fold.skipped import miss_skipped
 from reporter.fold.some_runs import under_way_since
 from reporter.schedule.judge import Missed, Span, Start, is_late, made_up_for, overlapping, pace
@@ -102,21 +101,11 @@ def _made_up(connection: Connection, expected: Expected, runs: _Runs) -> list[Ev
 
 def _open_since(connection: Connection, since_ns: Mapping[str, int]) -> dict[str, list[Missed]]:
     """Each job's due times that were missed or skipped, whose time was not over at its moment, and that no run made up for."""
-    found: defaultdict[str, list[Missed]] = defaultdict(list)
-    if since_ns:
-        is_sqlite = connection.dialect.name == "sqlite"
-        jobs = "json_each(:jobs)" if is_sqlite else "json_each_text(CAST(:jobs AS json))"
-        since = "j.value" if is_sqlite else "CAST(j.value AS BIGINT)"
-        for row in connection.execute(
-            text(
-                f"SELECT e.* FROM {jobs} AS j CROSS JOIN job_events AS e WHERE e.batch_job = j.key"
-                f" AND e.kind IN ('missed', 'skipped') AND e.made_up_at_ns IS NULL AND e.until_ns > {since}"
-                " ORDER BY e.due_at_ns"
-            ),
-            {"jobs": json.dumps(dict(since_ns))},
-        ):
-            found[row.batch_job].append(Missed(row.due_at_ns, row.at_ns, row.until_ns, None, row.kind))
-    return found
+    open_ = "e.kind IN ('missed', 'skipped') AND e.made_up_at_ns IS NULL AND e.until_ns > {since}"
+    return {
+        name: [Missed(event.due_at_ns, event.at_ns, event.until_ns, None, event.kind) for event in events]
+        for name, events in events_since(connection, since_ns, open_).items()
+    }
 
 
 def _overlaps(connection: Connection, expected: Expected, runs: _Runs) -> Iterable[Event]:

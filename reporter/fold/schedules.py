@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
@@ -18,7 +17,7 @@ from sqlalchemy import Connection, Row, text
 from reporter import state
 from reporter.fold.declared import Expected, read_declared
 from reporter.fold.ends import IS_UNFOLDED, go_by_keys
-from reporter.fold.job_events import Event, count_events
+from reporter.fold.job_events import Event, count_events, events_since
 from reporter.fold.skipped import told_skipped
 from reporter.fold.some_runs import started_since, starts_between, watched
 from reporter.lease import Lease
@@ -139,27 +138,22 @@ def _judge_rhythms(
     since = {name: row.judged_until_ns - _EARLIER_NS for name, row in rows.items() if name not in observed}
     runs = dict(started_since(connection, since, "started_at_ns"))
     runs |= watched(connection, observed, now_ns + 1, "started_at_ns")
-    missed = _missed(connection, {name: ns - WATCHED_NS for name, ns in observed.items()})
+    missed = events_since(
+        connection,
+        {name: ns - WATCHED_NS for name, ns in observed.items()},
+        "e.kind = 'missed' AND e.at_ns >= {since} AND e.made_up_at_ns IS NULL",
+    )
     return {
         name: _judge_rhythm(
-            expected[name], row, [run.started_at_ns for run in runs.get(name, ())], missed.get(name, ()), now_ns, most
+            expected[name],
+            row,
+            [run.started_at_ns for run in runs.get(name, ())],
+            [event.due_at_ns for event in missed.get(name, ())],
+            now_ns,
+            most,
         )
         for name, row in rows.items()
     }
-
-
-def _missed(connection: Connection, since_ns: Mapping[str, int]) -> Mapping[str, Sequence[int]]:
-    """Each job's due times since its moment that were missed and not made up for, in order."""
-    found: defaultdict[str, list[int]] = defaultdict(list)
-    for row in connection.execute(
-        text(
-            "SELECT batch_job, due_at_ns FROM job_events WHERE at_ns >= :since AND kind = 'missed' AND made_up_at_ns IS NULL"
-            " ORDER BY due_at_ns"
-        ),
-        {"since": min(since_ns.values(), default=_FOREVER_NS)},
-    ):
-        found[row.batch_job].append(row.due_at_ns)
-    return found
 
 
 def _judge_rhythm(

@@ -5,14 +5,13 @@ Until then nobody can tell a run that died from one that takes its time.
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
 from reporter.fold.declared import Expected
+from reporter.fold.job_events import events_since
 from reporter.fold.some_runs import under_way_since
 from reporter.schedule.judge import Missed, Span, skipped
 
@@ -49,7 +48,10 @@ def miss_skipped(
         for name, ns in lost_ns.items()
         if expected[name].schedule is not None and expected[name].max_concurrent is not None
     }
-    skipped_ = _skipped_since(connection, since_ns)
+    skipped_ = {
+        name: [Missed(event.due_at_ns, event.at_ns, event.until_ns, event.made_up_at_ns) for event in events]
+        for name, events in events_since(connection, since_ns, "e.kind = 'skipped' AND e.at_ns >= {since}").items()
+    }
     changed = [
         {"job": name, "subject": str(one.due_at_ns)}
         for name, those in told_skipped(connection, expected, skipped_, run_lost_after_ns).items()
@@ -69,20 +71,3 @@ def miss_skipped(
             text("UPDATE jobs SET missed_runs = missed_runs + :added WHERE batch_job = :job"),
             {"job": one["job"], "added": counted},
         )
-
-
-def _skipped_since(connection: Connection, since_ns: Mapping[str, int]) -> Mapping[str, list[Missed]]:
-    found: defaultdict[str, list[Missed]] = defaultdict(list)
-    if since_ns:
-        is_sqlite = connection.dialect.name == "sqlite"
-        jobs = "json_each(:jobs)" if is_sqlite else "json_each_text(CAST(:jobs AS json))"
-        since = "j.value" if is_sqlite else "CAST(j.value AS BIGINT)"
-        for row in connection.execute(
-            text(
-                f"SELECT e.* FROM {jobs} AS j CROSS JOIN job_events AS e WHERE e.batch_job = j.key"
-                f" AND e.kind = 'skipped' AND e.at_ns >= {since} ORDER BY e.due_at_ns"
-            ),
-            {"jobs": json.dumps(dict(since_ns))},
-        ):
-            found[row.batch_job].append(Missed(row.due_at_ns, row.at_ns, row.until_ns, row.made_up_at_ns))
-    return found

@@ -18,17 +18,22 @@ Runs = Mapping[str, list[Row[Any]]]
 """Runs by job."""
 
 
+def each_job(connection: Connection) -> tuple[str, str]:
+    """SQL for a table `j` of the jobs in the parameter `jobs`, a JSON object, by `j.key`; and for the moment of each."""
+    if connection.dialect.name == "sqlite":
+        return "json_each(:jobs) AS j", "j.value"
+    return "json_each_text(CAST(:jobs AS json)) AS j", "CAST(j.value AS BIGINT)"
+
+
 def started_since(connection: Connection, since_ns: Mapping[str, int], columns: str) -> Runs:
     """Each job's runs that started at its moment or later, in order."""
     if not since_ns:
         return {}
-    is_sqlite = connection.dialect.name == "sqlite"
-    jobs = "json_each(:jobs)" if is_sqlite else "json_each_text(CAST(:jobs AS json))"
-    since = "j.value" if is_sqlite else "CAST(j.value AS BIGINT)"
+    jobs, since = each_job(connection)
     return _by_job(
         connection.execute(
             text(
-                f"SELECT r.batch_job, {_of('r', columns)} FROM {jobs} AS j CROSS JOIN runs AS r"
+                f"SELECT r.batch_job, {_of('r', columns)} FROM {jobs} CROSS JOIN runs AS r"
                 f" WHERE r.batch_job = j.key AND r.started_at_ns >= {since} ORDER BY r.started_at_ns, r.run_id"
             ),
             {"jobs": json.dumps(dict(since_ns))},
@@ -88,16 +93,15 @@ def latest(
     """Each job's last runs by `order`, last first: of those that started from its moment on and before `as_of_ns`."""
     if not since_ns:
         return {}
-    is_sqlite = connection.dialect.name == "sqlite"
-    since = "j.value" if is_sqlite else "CAST(j.value AS BIGINT)"
+    jobs, since = each_job(connection)
     found = (
         f"FROM runs WHERE batch_job = j.key AND started_at_ns < :as_of AND started_at_ns >= {since} AND {condition}"
         f" ORDER BY {order} DESC, started_at_ns DESC, run_id DESC LIMIT {limit}"
     )
     source = (
-        f"json_each(:jobs) AS j CROSS JOIN runs AS r ON r.run_id IN (SELECT run_id {found})"
-        if is_sqlite
-        else f"json_each_text(CAST(:jobs AS json)) AS j CROSS JOIN LATERAL (SELECT * {found}) AS r"
+        f"{jobs} CROSS JOIN runs AS r ON r.run_id IN (SELECT run_id {found})"
+        if connection.dialect.name == "sqlite"
+        else f"{jobs} CROSS JOIN LATERAL (SELECT * {found}) AS r"
     )
     rows = connection.execute(
         text(
