@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -90,9 +90,21 @@ def _watch(context: Context, seconds: float, no_fold: bool) -> None:
             found = _read(context, None, no_fold)
             drawn: list[RenderableType] = [_picture(found, live.console.width, time.time_ns())]
             if not found.report.self_status.folded and not no_fold:
-                drawn.append(Text(f"\n{_BUSY}", style="yellow"))
-            live.update(Group(*drawn), refresh=True)
+                drawn.insert(0, Text(_BUSY, style="yellow"))
+            live.update(_cut(Group(*drawn), live.console), refresh=True)
             time.sleep(seconds)
+
+
+def _cut(picture: Group, screen: Console) -> RenderableType:
+    """The picture, or as much of it as there is room for, and how much that leaves out."""
+    lines = screen.render_lines(picture, pad=False)
+    left_out = len(lines) - screen.height
+    if left_out <= 0:
+        return picture
+    shown_ = [Text.assemble(*((part.text, part.style or "") for part in line)) for line in lines[: screen.height - 1]]
+    return Group(
+        *shown_, Text(f"… {left_out + 1} more lines: make the terminal taller, or leave --watch out", style="yellow")
+    )
 
 
 def _read(context: Context, as_of: str | None, no_fold: bool) -> Status:

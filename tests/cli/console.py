@@ -16,7 +16,7 @@ SCRIPT = str(Path(sys.executable).with_name("reporter"))
 
 def environment(directory: Path, **more: str) -> dict[str, str]:
     """This environment without settings of `reporter`, at home in `directory`."""
-    dropped = ("REPORTER_", "XDG_", "OPENAI_", "NO_COLOR", "COLUMNS", "CI")
+    dropped = ("REPORTER_", "XDG_", "OPENAI_", "NO_COLOR", "COLUMNS", "LINES", "CI")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     return kept | {"HOME": str(directory)} | more
 

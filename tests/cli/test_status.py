@@ -163,6 +163,24 @@ def test_watch_draws_again_what_has_changed_and_ctrl_c_ends_it(tmp_path: Path) -
     assert "Traceback" not in left
 
 
+def test_watch_says_what_a_short_terminal_has_no_room_for(place: Path) -> None:
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 9, 80, 0, 0))
+    environ = environment(place, TERM="xterm-256color", NO_COLOR="1", **spool(place))
+    process = subprocess.Popen(
+        [SCRIPT, "status", "--watch", "1"], cwd=place, stdin=its, stdout=its, stderr=its, env=environ
+    )
+    os.close(its)
+    try:
+        seen = seen_until(ours, "more lines")
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert "available" in seen
+    assert re.search(r"… \d+ more lines: make the terminal taller", seen)
+
+
 def seen_until(terminal: int, word: str) -> str:
     """What a terminal gets until a word is there, for 30 s at most."""
     seen, deadline = b"", time.monotonic() + 30
