@@ -54,7 +54,7 @@ class Somebody:
 
 
 @contextmanager
-def watching(directory: Path, gateway: Server, somebody: Somebody) -> Iterator[None]:
+def watching(directory: Path, gateway: Server, somebody: Somebody) -> Iterator[Server]:
     """A Prometheus and an Alertmanager of the generated files, but with seconds for minutes."""
     out = directory / "out"
     routes = (out / "alertmanager.yml").read_text().replace("http://localhost:9095/", somebody.url)
@@ -70,7 +70,7 @@ def watching(directory: Path, gateway: Server, somebody: Somebody) -> Iterator[N
             (directory / file.name).write_bytes(file.read_bytes())
         prometheus = start_prometheus_of(directory, config)
         try:
-            yield
+            yield prometheus
         finally:
             prometheus.kill()
     finally:
