@@ -10,6 +10,7 @@ from reporter.family import Metric
 from reporter.metrics import AS_OF
 from reporter.slo.durations import format_duration, parse_duration
 
+_BRACES = '{{"{{"}}'
 _SETTLED_SECONDS = 120  # beside the time between two pushes: to be scraped, and looked at
 
 
@@ -55,7 +56,12 @@ def quoted(text: str) -> str:
 
 def inert(text: str) -> str:
     """Somebody's words, with nothing in them that a template would obey."""
-    return text.replace("{{", '{{"{{"}}')
+    return text.replace("{{", _BRACES)
+
+
+def rendered(text: str) -> str:
+    """The words that a template makes of what is `inert`, for where there are no templates."""
+    return text.replace(_BRACES, "{{")
 
 
 def shell_word(text: str) -> str:

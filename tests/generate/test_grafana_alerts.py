@@ -12,7 +12,7 @@ from tests.cli.console import run
 from tests.generate.test_grafana import dashboards, generated, told
 from tests.generate.test_prometheus import SLOS
 
-HOSTILE = SLOS + "  - {name: 'a $HOME ${HOME} $$ budget', usd: 5, period: 7d}\n"
+HOSTILE = SLOS + "  - {name: 'a $HOME ${HOME} $$ {{ budget', usd: 5, period: 7d}\n"
 
 
 def document(out: Path) -> dict[str, Any]:
@@ -34,6 +34,9 @@ def test_the_file_is_one_that_grafana_takes(tmp_path: Path) -> None:
     made = document(generated(tmp_path, HOSTILE, "--runbooks", "https://runbooks.example.org/"))
     assert told(tmp_path) == ""
     assert len(rules(made)) > 20
+    (spent,) = (title for title in rules(made) if title.startswith("CostBudgetSpent / a "))
+    assert spent.startswith("CostBudgetSpent / a $$HOME ")
+    assert spent.endswith(" {{ budget / ticket")  # as it is called: a title is no template
 
 
 def test_the_same_alerts_are_there_as_for_prometheus(tmp_path: Path) -> None:

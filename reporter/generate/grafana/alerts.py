@@ -26,7 +26,7 @@ from reporter.generate.grafana import calls, services, work
 from reporter.generate.grafana.dashboard import Dashboard
 from reporter.generate.grafana.identity import own
 from reporter.generate.prometheus import as_yaml
-from reporter.generate.rules import AlertRule, RuleGroup, Source, indented
+from reporter.generate.rules import AlertRule, RuleGroup, Source, indented, rendered
 from reporter.slo.durations import MINUTE_NS, parse_duration
 
 MOST_TITLE = 190
@@ -178,7 +178,7 @@ def _rule(where: Provisioned, rule: AlertRule) -> dict[str, Any]:
 
 def _title(source: Source, rule: AlertRule) -> str:
     """Unique in its folder, as Grafana wants it."""
-    named = [rule.labels[label] for label in _IDENTITY if label in rule.labels]
+    named = [rendered(rule.labels[label]) for label in _IDENTITY if label in rule.labels]
     title = " / ".join((rule.alert, *named))
     return title if len(title) <= MOST_TITLE else f"{title[: MOST_TITLE - 9]} {uid_of(source, rule)[-8:]}"
 
@@ -219,8 +219,7 @@ def _annotations(source: Source, rule: AlertRule) -> Iterator[tuple[str, str]]:
         if kept:
             yield name, _undollared(kept)
     if rule.labels["source"] == "slo":
-        # Labels are templates, so the name is read back before it goes into the address.
-        name = rule.labels["slo"].replace('{{"{{"}}', "{{")
+        name = rendered(rule.labels["slo"])
         board = own(services.DETAIL, source.grouping)
         yield "dashboard", f'{{{{ reReplaceAll "/+\\\\z" "" externalURL }}}}/d/{board}?var-slo={quote(name, safe="")}'
 
